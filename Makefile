@@ -1,0 +1,47 @@
+# Thin: each line below is a command you could type.
+VENV ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# After the environment is made, its programs come first.
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help environment demo test check lint format dry-run clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+environment: $(VENV)/.ready ## the Python environment, from requirements.lock
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --upgrade pip
+	$(VENV)/bin/pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: environment ## Table 8 on synthetic phantoms, from raw files to the printed page
+	snakemake --cores all results/tables/table8.csv
+	cat results/tables/table8.md
+
+test: environment ## the whole test suite
+	pytest
+
+check: lint dry-run ## format, lint, types, dry run, fast tests
+	pytest -m "not slow and not workflow"
+
+lint: environment ## format, lint and types, without changing a file
+	ruff format --check .
+	ruff check .
+	mypy
+	snakefmt --check Snakefile workflow
+
+format: environment ## put all code into its standard form
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile workflow
+
+dry-run: environment ## what would run for everything
+	snakemake --dry-run --quiet -- all
+
+clean: ## remove results and prepared data, keep downloads
+	rm -rf results work logs data/prepared data/phantom

@@ -1,0 +1,1 @@
+"""From the original download to training batches."""

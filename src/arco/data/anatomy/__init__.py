@@ -1,0 +1,1 @@
+"""Synthetic anatomy: shapes and tissues in millimetres, and the scanner that makes images of them."""

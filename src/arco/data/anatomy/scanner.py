@@ -1,0 +1,56 @@
+"""From tissue signal to the numbers of a scan: blur, bias field, Rician noise, gain, data type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from arco.data.anatomy.shapes import Grid, Point, Volume
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """How one patient was scanned.
+
+    Attributes:
+        dtype: of the stored image.
+        maximum: stored value of signal 1, before whatever is brighter.
+        gamma: exponent on the signal; away from 1 the contrast between tissues changes.
+        blur: standard deviation of the point spread, in voxels in the plane.
+        noise: standard deviation of the complex noise, where tissue signal reaches 1.
+        tilt: change of the coil's logarithmic sensitivity from the center to the edge, per axis.
+        shading: the same, in all directions alike.
+    """
+
+    dtype: npt.DTypeLike
+    maximum: float
+    gamma: float
+    blur: float
+    noise: float
+    tilt: Point
+    shading: float
+
+    def image(self, signal: Volume, grid: Grid, rng: np.random.Generator) -> npt.NDArray[np.generic]:
+        """[*S] of `dtype`: what the scanner stores of a tissue signal [*S] in about [0, 1].
+
+        Noise is Rician, as in magnitude images: never negative, and brighter than zero in air.
+        """
+        blurred = ndimage.gaussian_filter(signal, (self.blur, self.blur, 0))
+        seen = np.clip(blurred, 0, None) ** np.float32(self.gamma) * self._sensitivity(grid)
+        noise = rng.standard_normal((2, *grid.shape), dtype=np.float32) * np.float32(self.noise)
+        stored = np.hypot(seen + noise[0], noise[1]) * np.float32(self.maximum)
+        kind = np.dtype(self.dtype)
+        if kind.kind == "f":
+            return stored.astype(kind)
+        return np.clip(np.rint(stored), 0, np.iinfo(kind).max).astype(kind)
+
+    def _sensitivity(self, grid: Grid) -> Volume:
+        """[*S] float32, the smooth sensitivity of the receiving coil."""
+        half_mm = np.abs(grid.position_mm).max(axis=(1, 2, 3), keepdims=True)
+        relative = grid.position_mm / half_mm
+        tilted = np.tensordot(np.asarray(self.tilt, dtype=np.float32), relative, axes=1)
+        shaded = np.float32(self.shading / 3) * np.square(relative).sum(axis=0)
+        return np.asarray(np.exp(tilted + shaded), dtype=np.float32)

@@ -1,0 +1,241 @@
+"""Scans in space: reading them, turning and resizing them for the network, and the way back.
+
+Arrays are [Z, H, W]: the reverse of the axis order x, y, z in which files and `Geometry` count.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import SimpleITK as sitk
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from arco import files
+from arco.data.manifest import Geometry
+from arco.errors import ArcoError
+
+CHUNK_BYTES = 1 << 22
+CANONICAL = "LPS"
+_AXIS_OF = {"R": "L", "L": "L", "A": "P", "P": "P", "I": "S", "S": "S"}
+
+
+def read_scan(path: Path, *, labels: bool = False) -> sitk.Image:
+    """A 3D scan: float32, or of the file's own type for labels.
+
+    Raises:
+        ArcoError: the file is missing, cut short, not an image, not a 3D scalar one, or its axes
+            are not at right angles.
+    """
+    if not path.is_file():
+        raise ArcoError(f"{path} is missing; restore it from the download")
+    _check_complete(path)
+    try:
+        with _quiet():
+            image = sitk.ReadImage(str(path), sitk.sitkUnknown if labels else sitk.sitkFloat32)
+    except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise ArcoError(
+                f"{path} has axes that are not at right angles; resample it to an unsheared grid"
+            ) from error
+        raise ArcoError(
+            f"{path} cannot be read as an image; restore it from the download"
+        ) from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise ArcoError(
+            f"{path} is not a 3D image of single values (its size is "
+            f"{' x '.join(map(str, image.GetSize()))}); split it into one 3D file per channel"
+        )
+    return image
+
+
+def geometry_of(image: sitk.Image) -> Geometry:
+    """The grid of a scan."""
+    direction = image.GetDirection()
+    return Geometry(
+        size=image.GetSize(),
+        spacing_mm=image.GetSpacing(),
+        origin_mm=image.GetOrigin(),
+        direction=direction,
+        orientation=sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction),
+    )
+
+
+def displacement(first: Geometry, second: Geometry) -> float:
+    """How far two grids of equal size lie apart: the most any corner moves, in voxels of `first`."""
+    if first.size != second.size:
+        raise ValueError(f"grids of sizes {first.size} and {second.size} cannot be compared")
+    corners = np.array(list(product(*((0, length - 1) for length in first.size))))
+    moved = _positions(first, corners) - _positions(second, corners)
+    return float(np.linalg.norm(moved, axis=1).max() / min(first.spacing_mm))
+
+
+def canonical_orientation(orientation: str, *, sliced: bool) -> str:
+    """The orientation a scan is turned to: every axis points to the left, posterior or superior.
+
+    Volumes become LPS. Scans that are cut into slices keep the file's last axis last, so that
+    slices stay those that were acquired (short-axis, sagittal, ...) even when thick or oblique;
+    axial ones become LPS too.
+    """
+    if not sliced:
+        return CANONICAL
+    last = _AXIS_OF[orientation[-1]]
+    return CANONICAL.replace(last, "") + last
+
+
+def to_prepared(
+    image: sitk.Image, image_size: Sequence[int] | None, *, nearest: bool = False
+) -> np.ndarray:
+    """A scan on the grid the network sees.
+
+    Args:
+        image: the scan.
+        image_size: (H, W) of the slices, which then cover the same physical extent as before;
+            None keeps every voxel.
+        nearest: nearest neighbour instead of linear interpolation (label maps).
+
+    Returns:
+        [Z, H, W], in the canonical orientation, of the scan's type.
+    """
+    canonical = _canonical(image, image_size)
+    grid = _resized(geometry_of(canonical), image_size)
+    if grid.size != canonical.GetSize():
+        canonical = sitk.Resample(
+            canonical,
+            grid.size,
+            sitk.Transform(),
+            sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear,
+            grid.origin_mm,
+            grid.spacing_mm,
+            grid.direction,
+        )
+    return sitk.GetArrayFromImage(canonical)
+
+
+def to_native(labels: np.ndarray, geometry: Geometry, image_size: Sequence[int] | None) -> np.ndarray:
+    """Class indices carried from the prepared grid back to the scan's own.
+
+    Args:
+        labels: [Z, H, W] integers, as `to_prepared` lays them out.
+        geometry: the native grid.
+        image_size: what `to_prepared` was given.
+
+    Returns:
+        Array over (z, y, x) of the native file, of the same type; each voxel takes the class of
+        the prepared pixel it lies in.
+    """
+    native = _blank(geometry)
+    grid = _resized(geometry_of(_canonical(native, image_size)), image_size)
+    if labels.shape != grid.size[::-1]:
+        raise ValueError(f"labels of shape {labels.shape} do not fit a grid of {grid.size[::-1]}")
+    prepared = _placed(labels, grid)
+    carried = sitk.Resample(prepared, native, sitk.Transform(), sitk.sitkNearestNeighbor)
+    return sitk.GetArrayFromImage(carried)
+
+
+def write_labels(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
+    """Write class indices over (z, y, x) of a native grid as a NIfTI file with that geometry.
+
+    Raises:
+        ArcoError: the file system refuses.
+    """
+    with files.atomic(path) as temporary:
+        try:
+            sitk.WriteImage(_placed(labels, geometry), str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise ArcoError(
+                f"cannot write {path}; free some space or choose a writable folder"
+            ) from error
+
+
+def _canonical(image: sitk.Image, image_size: Sequence[int] | None) -> sitk.Image:
+    orientation = geometry_of(image).orientation
+    return sitk.DICOMOrient(
+        image, canonical_orientation(orientation, sliced=image_size is not None)
+    )
+
+
+def _resized(geometry: Geometry, image_size: Sequence[int] | None) -> Geometry:
+    """A grid with the same physical extent, pixel edges included, and another in-plane size."""
+    if image_size is None:
+        return geometry
+    height, width = image_size
+    size = np.array([width, height, geometry.size[2]])
+    old_spacing = np.array(geometry.spacing_mm)
+    spacing = old_spacing * np.array(geometry.size) / size
+    axes = np.array(geometry.direction).reshape(3, 3)
+    origin = np.array(geometry.origin_mm) + axes @ (spacing - old_spacing) / 2
+    return Geometry(
+        tuple(size.tolist()),
+        tuple(spacing.tolist()),
+        tuple(origin.tolist()),
+        geometry.direction,
+        geometry.orientation,
+    )
+
+
+def _blank(geometry: Geometry) -> sitk.Image:
+    image = sitk.Image(geometry.size, sitk.sitkUInt8)
+    _place(image, geometry)
+    return image
+
+
+def _placed(array: np.ndarray, geometry: Geometry) -> sitk.Image:
+    image = sitk.GetImageFromArray(array)
+    _place(image, geometry)
+    return image
+
+
+def _place(image: sitk.Image, geometry: Geometry) -> None:
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+
+
+def _positions(geometry: Geometry, indices: np.ndarray) -> np.ndarray:
+    """Where voxels [n, 3] (x, y, z) lie, in millimetres [n, 3]."""
+    axes = np.array(geometry.direction).reshape(3, 3) * np.array(geometry.spacing_mm)
+    return np.asarray(indices @ axes.T + np.array(geometry.origin_mm))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ITK from writing to stderr about header fields: what matters is checked here."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse a NIfTI file that was cut short, which ITK fills with whatever is in memory."""
+    if not path.name.endswith((".nii", ".nii.gz")):
+        return
+    try:
+        header = nibabel.load(path)
+        needed = header.dataobj.offset + math.prod(header.shape) * header.get_data_dtype().itemsize
+        complete = _length(path) >= needed
+    except (ImageFileError, HeaderDataError) as error:
+        raise ArcoError(f"{path} is not a NIfTI image; restore it from the download") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        complete = False
+    if not complete:
+        raise ArcoError(f"{path} is cut short or damaged; download or copy it again")
+
+
+def _length(path: Path) -> int:
+    """Bytes of a file, after decompression (which also verifies the checksum of a .gz file)."""
+    if path.suffix != ".gz":
+        return path.stat().st_size
+    with gzip.open(path) as stream:
+        return sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""))

@@ -1,0 +1,52 @@
+"""Writing synthetic datasets: a folder that is whole or absent, and NIfTI files in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+
+from arco import files
+from arco.errors import ArcoError
+
+MARKER = "PHANTOM.txt"
+"""The file that tells a synthetic dataset from a download."""
+
+
+@contextmanager
+def phantom_folder(out: Path, patients: int, seed: int) -> Iterator[Path]:
+    """Yield an empty folder to fill; it becomes `out` when the block ends well.
+
+    An older synthetic dataset at `out` is replaced, anything else there is left alone.
+
+    Raises:
+        ArcoError: `patients` is below 1, `out` holds other files, or nothing can be written.
+    """
+    if patients < 1:
+        raise ArcoError(f"the number of synthetic patients must be at least 1, not {patients}")
+    occupied = out.is_file() or (out.is_dir() and any(out.iterdir()))
+    if occupied and not (out / MARKER).is_file():
+        raise ArcoError(f"{out} holds files that are no phantoms; choose another folder")
+    with files.atomic(out) as temporary:
+        temporary.mkdir()
+        note = f"Synthetic data: {patients} patients from seed {seed}. Nobody was scanned.\n"
+        (temporary / MARKER).write_text(note, encoding="utf-8")
+        yield temporary
+
+
+def patient_generator(seed: int, patient: int) -> np.random.Generator:
+    """The random numbers of one patient, whatever the number of patients beside."""
+    return np.random.default_rng(np.random.SeedSequence([seed, patient]))
+
+
+def write_nifti(
+    path: Path, array: npt.NDArray[np.generic], affine: npt.NDArray[np.float64]
+) -> None:
+    """Write a NIfTI file; equal arrays give equal bytes (no time goes into the gzip header)."""
+    image = nib.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)

@@ -1,0 +1,1 @@
+"""Writers of synthetic datasets in original layouts: a file per layout, each with write_phantoms()."""

@@ -1,0 +1,28 @@
+"""Where tensors live, and what makes the same run give the same bits."""
+
+from __future__ import annotations
+
+import torch
+
+from arco.errors import ArcoError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` takes a GPU where there is one.
+
+    Raises:
+        ArcoError: `cuda` without a usable GPU.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ArcoError("runtime.device is cuda but no GPU is usable; set runtime.device to auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def make_deterministic(device: torch.device, threads: int) -> None:
+    """Same seed, same machine type: same bits. On a GPU a few kernels have no such version."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    # Only a debugging aid, and slow.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,1 @@
+"""Inference on test scans and the scores computed from it."""

@@ -1,0 +1,1 @@
+"""The appendix's figures, from results to pictures."""

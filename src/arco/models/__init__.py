@@ -1,0 +1,1 @@
+"""Networks: backbone, representation head, average teacher."""

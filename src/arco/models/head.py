@@ -1,0 +1,145 @@
+"""The representation head of the pixel contrast, evaluated only where a loss looks at it.
+
+The head ("FPN", appendix Sec. C) is linear: bias-free 1-wide convolutions, concatenations and
+interpolations. Interpolation acts on pixels and the convolutions on channels, so they commute,
+and the representation collapses to r = up(up(up(up(A0 f0) + A1 f1) + A2 f2) + A3 f3) + A4 f4 with
+one matrix A_l per level, a product of the head's weights. Pixels, class means and pooled maps of
+r then cost a few rows of f_l each, where the dense r takes gigabytes at width 512.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from arco.models.pyramid import (
+    Size,
+    along_axes,
+    chain_matrices,
+    kind_of,
+    neighborhood,
+    pooling_matrices,
+    sizes_of,
+    upsample,
+)
+
+
+def mix(weight: Tensor, maps: Tensor) -> Tensor:
+    """A bias-free 1-wide convolution: [out, in] on [B, in, *S]."""
+    return (weight @ maps.flatten(2)).unflatten(2, maps.shape[2:])
+
+
+def merge(features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """The collapsed recursion: raise, then add the next level's maps times its weight.
+
+    Args:
+        features: maps [B, c_l, *S_l] in rising resolution.
+        weights: one matrix [out, c_l] per map.
+
+    Returns:
+        [B, out, *S] at the resolution of the last map.
+    """
+    merged = mix(weights[0], features[0])
+    for maps, weight in zip(features[1:], weights[1:], strict=True):
+        merged = upsample(merged, maps.shape[2:]) + mix(weight, maps)
+    return merged
+
+
+class RepresentationHead(nn.Module):
+    """Dense D-dimensional representations from a feature pyramid; used in training only.
+
+    x_0 = (W_0 + I) f_0, x_l = (W_l + I)[up(x_{l-1}); f_l], and r = W_4 [up(x_3); f_4], where
+    [;] joins channels. Every method takes the pyramid [f0 ... f4], f_l of shape [B, c_l, *S_l],
+    and is differentiable in features and weights. Works over any number of levels and in 2D and 3D.
+
+    Args:
+        feature_channels: c_0, c_1, ..., the bottleneck first.
+        width: D; 512 in the appendix, 496 in the released 2D code.
+    """
+
+    def __init__(self, feature_channels: Sequence[int], width: int = 512) -> None:
+        super().__init__()
+        self.feature_channels = tuple(feature_channels)
+        *inner, joined = itertools.accumulate(feature_channels)
+        self.mixers = nn.ModuleList(
+            nn.Linear(incoming, outgoing, bias=False)
+            for incoming, outgoing in [*((channels, channels) for channels in inner), (joined, width)]
+        )
+
+    def _weights(self) -> list[Tensor]:
+        """W_0 + I, ..., W_3 + I, W_4."""
+        *inner, last = [mixer.weight for mixer in self.mixers]
+        return [weight + torch.eye(len(weight)).to(weight) for weight in inner] + [last]
+
+    def matrices(self) -> list[Tensor]:
+        """A_l [D, c_l] of each level; r is `merge(features, matrices())`."""
+        weights = self._weights()
+        product = weights.pop()
+        collapsed = []
+        for channels, weight in zip(
+            reversed(self.feature_channels[1:]), reversed(weights), strict=True
+        ):
+            collapsed.append(product[:, -channels:])
+            product = product[:, :-channels] @ weight
+        return [product, *reversed(collapsed)]
+
+    def dense(self, features: Sequence[Tensor]) -> Tensor:
+        """r at every pixel by the definition above, [B, D, *S]; for small images and tests."""
+        weights = self._weights()
+        merged = mix(weights[0], features[0])
+        for maps, weight in zip(features[1:], weights[1:], strict=True):
+            merged = mix(weight, torch.cat([upsample(merged, maps.shape[2:]), maps], dim=1))
+        return merged
+
+    def at(self, features: Sequence[Tensor], pixels: Tensor) -> Tensor:
+        """r at n pixels, [n, D].
+
+        One call for all classes is cheaper than one call for each: the backward pass fills a
+        map per level and call. Working memory is about 10 n sum(c_l) numbers in 2D.
+
+        Args:
+            features: the pyramid.
+            pixels: [n] int64 into flattened [B, *S] of the last level; repetitions are fine.
+        """
+        sizes = sizes_of(features)
+        gathered = []
+        for level, maps in enumerate(features):
+            near = neighborhood(pixels, sizes[level:], maps.dtype)
+            rows = maps.flatten(2)[near.images.unsqueeze(1), :, near.pixels]
+            gathered.append((near.weights.unsqueeze(1) @ rows).squeeze(1))
+        return torch.cat(gathered, dim=1) @ torch.cat(self.matrices(), dim=1).T
+
+    def class_means(self, features: Sequence[Tensor], masks: Tensor) -> Tensor:
+        """Mean r over the pixels of each mask, [C, D]; zero for an empty mask.
+
+        The mean of r is A_l times weighted sums of f_l, with the weights that the adjoint of
+        interpolation makes of the mask.
+
+        Args:
+            features: the pyramid.
+            masks: [C, B, *S] bool at the resolution of the last level.
+        """
+        sizes = sizes_of(features)
+        weights = masks.to(features[-1].dtype)
+        sums: list[Tensor] = []
+        for level in reversed(range(len(features))):
+            maps = features[level]
+            per_image = weights.flatten(2).transpose(0, 1) @ maps.flatten(2).transpose(1, 2)
+            sums.insert(0, per_image.sum(dim=0))
+            if level > 0:
+                step = chain_matrices(sizes[level - 1 : level + 1], kind_of(maps))
+                weights = along_axes(weights, [matrix.T for matrix in step])
+        counts = masks.flatten(1).sum(dim=1, keepdim=True).clamp_min(1)
+        return torch.cat(sums, dim=1) @ torch.cat(self.matrices(), dim=1).T / counts
+
+    def pooled(self, features: Sequence[Tensor], size: Size) -> Tensor:
+        """Adaptive average pooling of r, [B, D, *size]."""
+        sizes = sizes_of(features)
+        pooled = [
+            along_axes(maps, pooling_matrices(sizes[level:], tuple(size), kind_of(maps)))
+            for level, maps in enumerate(features)
+        ]
+        return mix(torch.cat(self.matrices(), dim=1), torch.cat(pooled, dim=1))

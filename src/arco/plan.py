@@ -1,0 +1,286 @@
+"""From tables and figures to the cells and pretrainings they need. Loads no torch.
+
+A cell is one network: dataset x labels x recipe x seed. A pretraining that several cells start
+from, and a cell that several tables show, is planned once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arco.errors import ArcoError
+from arco.params import Parameters, known
+from arco.paths import Paths, label_key
+from arco.schema import Dataset, Figure, Recipe, Sweep, Table
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One trained and evaluated network; `labels` as in paths (`1pct`)."""
+
+    dataset: str
+    labels: str
+    recipe: str
+    seed: int
+
+
+@dataclass(frozen=True, order=True)
+class PretrainingRun:
+    """One pretrained checkpoint; `labels` is `all` where pretraining reads no labels."""
+
+    dataset: str
+    labels: str
+    name: str
+    seed: int
+
+
+def canonical(tree: Tree) -> str:
+    """The one JSON text of a tree of plain values: what Snakemake compares and jobs receive."""
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+class Plan:
+    """Everything that follows from the parameters without running anything."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
+        self.paths = Paths.of(parameters)
+        self.recipes: dict[str, Recipe] = dict(parameters.recipes)
+        for figure in parameters.sections.figures.values():
+            for sweep in figure.sweeps:
+                for value in sweep.values:
+                    recipe = parameters.swept(sweep, value)
+                    self.recipes.setdefault(self.swept_name(sweep, value), recipe)
+
+    def swept_name(self, sweep: Sweep, value: float) -> str:
+        """The recipe of one point of a sweep: the swept recipe itself where nothing changes."""
+        parameters = self.parameters
+        base = parameters.recipe(sweep.recipe)
+        key = f"recipes.{sweep.recipe}"
+        if parameters.resolve(parameters.swept(sweep, value), key) == parameters.resolve(base, key):
+            return sweep.recipe
+        return f"{sweep.recipe}_{sweep.key.rsplit('.', 1)[-1]}_{value:g}"
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset entry called `name`."""
+        return self.parameters.dataset(name)
+
+    def cell(self, dataset: str, labels: str, recipe: str, seed: int) -> Cell:
+        """The cell of a recipe at a labels entry; a recipe with fixed labels keeps its own.
+
+        Raises:
+            ArcoError: unknown dataset, labels or recipe.
+        """
+        entry = self.dataset(dataset)
+        wanted = known(self.recipes, recipe, "recipe", "recipes").labels or labels
+        keys = [label_key(name) for name in entry.labels] + ["100pct"]
+        if label_key(wanted) not in keys:
+            raise ArcoError(
+                f"params.yaml: datasets.{dataset}.labels has no {wanted!r}; "
+                f"add it or use one of {', '.join([*entry.labels, '100%'])}"
+            )
+        return Cell(dataset, label_key(wanted), recipe, seed)
+
+    def table_cells(self, table: Table) -> list[Cell]:
+        """The cells a table shows, in printed order, each once."""
+        return _unique(
+            self.cell(table.dataset, labels, row.recipe, seed)
+            for row in table.rows
+            for labels in table.labels
+            for seed in self.parameters.sections.seeds
+        )
+
+    def figure_cells(self, figure: Figure) -> list[Cell]:
+        """The cells a sweep figure shows, each once."""
+        return _unique(
+            self.cell(figure.dataset, figure.labels, self.swept_name(sweep, value), seed)
+            for sweep in figure.sweeps
+            for value in sweep.values
+            for seed in self.parameters.sections.seeds
+        )
+
+    def pretraining(self, cell: Cell) -> PretrainingRun | None:
+        """The pretraining a cell starts from, shared with every cell that needs the same one."""
+        name = self.recipes[cell.recipe].pretraining
+        if name == "none":
+            return None
+        labels = cell.labels if self.parameters.pretrainings[name].uses_labels else "all"
+        return PretrainingRun(cell.dataset, labels, name, cell.seed)
+
+    def pretrainings(self, cells: Iterable[Cell]) -> list[PretrainingRun]:
+        """The pretrainings that cells need, each once."""
+        return _unique(run for run in map(self.pretraining, cells) if run is not None)
+
+    def entry_name(self, kind: str, name: str) -> str:
+        """The table or figure that a name, number or result path means: `8` is `table8`.
+
+        Raises:
+            ArcoError: there is no such one.
+        """
+        sections = self.parameters.sections
+        entries = sections.tables if kind == "table" else sections.figures
+        stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        for candidate in (stem, f"{kind}{stem}"):
+            if candidate in entries:
+                return candidate
+        raise ArcoError(f"there is no {kind} {name!r}; known: {', '.join(entries) or 'none'}")
+
+    def cells_of(self, target: str) -> list[Cell]:
+        """The cells behind a target: a table or figure by name or result path, or `all`.
+
+        Raises:
+            ArcoError: no such table or figure.
+        """
+        sections = self.parameters.sections
+        if target == "all":
+            tables = [cell for table in sections.tables.values() for cell in self.table_cells(table)]
+            figures = [cell for fig in sections.figures.values() for cell in self.figure_cells(fig)]
+            return _unique([*tables, *figures])
+        if "figure" in target:
+            return self.figure_cells(sections.figures[self.entry_name("figure", target)])
+        return self.table_cells(sections.tables[self.entry_name("table", target)])
+
+    def run_folder(self, cell: Cell) -> Path:
+        """Where a cell's results lie."""
+        return self.paths.run(cell.dataset, cell.labels, cell.recipe, cell.seed)
+
+    def pretrained_folder(self, run: PretrainingRun) -> Path:
+        """Where a pretraining's checkpoint lies."""
+        return self.paths.pretrained(run.dataset, run.labels, run.name, run.seed)
+
+    def labeled_list(self, dataset: str, labels: str) -> Path:
+        """The list of labeled cases: the training list itself at 100 %."""
+        return self.paths.split(dataset, "train" if labels == "100pct" else f"labeled_{labels}")
+
+    def prepare_settings(self, name: str) -> Tree:
+        """What preparing a dataset reads."""
+        entry = self.dataset(name).model_dump(
+            include={
+                "layout", "source", "subsets", "classes", "spatial_axes", "image_size",
+                "intensity_window",
+            }
+        )  # fmt: skip
+        # A dict compares without regard to order, but the order of classes numbers them.
+        entry["classes"] = [list(item) for item in entry["classes"].items()]
+        return {"version": self.parameters.sections.versions.prepare, "dataset": name, **entry}
+
+    def split_settings(self, name: str, labels: str | None = None) -> Tree:
+        """What drawing the parts reads, or with `labels` what choosing that budget reads."""
+        entry = self.dataset(name)
+        version = self.parameters.sections.versions.prepare
+        settings = {"version": version, "dataset": name, "split": entry.split.model_dump()}
+        if labels is not None:
+            budgets = {label_key(key): budget for key, budget in entry.labels.items()}
+            budget = known(budgets, labels, "labels entry", f"datasets.{name}.labels")
+            settings |= {"labels": labels, "budget": budget.model_dump()}
+        return settings
+
+    def _training_settings(self, stage: str, dataset: str, labels: str, seed: int) -> Tree:
+        entry = self.dataset(dataset)
+        return {
+            "stage": stage,
+            "version": getattr(self.parameters.sections.versions, stage),
+            "seed": seed,
+            "labels": labels,
+            "dataset": {
+                "name": dataset,
+                "classes": list(entry.classes),
+                "spatial_axes": entry.spatial_axes,
+                "image_size": entry.image_size,
+            },
+            "network": self.parameters.sections.network.model_dump(),
+        }
+
+    def pretrain_settings(self, run: PretrainingRun) -> Tree:
+        """Every value a pretraining reads, and none that it does not."""
+        entry = known(self.parameters.pretrainings, run.name, "pretraining", "pretraining")
+        return {
+            **self._training_settings("pretrain", run.dataset, run.labels, run.seed),
+            "training": entry.training.model_dump(),
+            "augmentation": entry.augmentation.model_dump(),
+            "method": {"name": entry.framework, **entry.settings},
+        }
+
+    def finetune_settings(self, cell: Cell) -> Tree:
+        """Every value fine-tuning a cell reads, and none that it does not."""
+        recipe = known(self.recipes, cell.recipe, "recipe", "recipes")
+        return {
+            **self._training_settings("finetune", cell.dataset, cell.labels, cell.seed),
+            "pretraining": recipe.pretraining,
+            **self.parameters.resolve(recipe, f"recipes.{cell.recipe}"),
+        }
+
+    def evaluate_settings(self, cell: Cell, part: str) -> Tree:
+        """What evaluating a cell on a part (test or val) reads besides its weights."""
+        version = self.parameters.sections.versions.evaluate
+        return {"version": version, "dataset": cell.dataset, "part": part}
+
+    def metrics(self, cell: Cell, part: str) -> Path:
+        """The scores of a cell on a part."""
+        return self.run_folder(cell) / ("metrics.csv" if part == "test" else f"metrics_{part}.csv")
+
+    def _report_settings(self, entry: Table | Figure) -> Tree:
+        sections = self.parameters.sections
+        dataset = self.dataset(entry.dataset)
+        return {
+            "version": sections.versions.report,
+            "scale": sections.scale,
+            "protocol": sections.protocol,
+            "source": dataset.source,
+            "dataset_title": dataset.title,
+            "dataset_classes": list(dataset.classes)[1:],
+            "seeds": sections.seeds,
+        }
+
+    def table_settings(self, name: str) -> Tree:
+        """What a table is made from: its layout and the metrics file behind every cell."""
+        table = known(self.parameters.sections.tables, name, "table", "tables")
+        cells = [
+            {
+                "row": row,
+                "labels": labels,
+                "seed": seed,
+                "metrics": str(
+                    self.metrics(self.cell(table.dataset, labels, entry.recipe, seed), "test")
+                ),
+            }
+            for row, entry in enumerate(table.rows)
+            for labels in table.labels
+            for seed in self.parameters.sections.seeds
+        ]
+        layout = table.model_dump()
+        return {"name": name, **self._report_settings(table), "table": layout, "cells": cells}
+
+    def figure_settings(self, name: str) -> Tree:
+        """What a sweep figure is made from."""
+        figure = known(self.parameters.sections.figures, name, "figure", "figures")
+        points = [
+            {
+                "sweep": index,
+                "value": value,
+                "seed": seed,
+                "metrics": str(
+                    self.metrics(
+                        self.cell(
+                            figure.dataset, figure.labels, self.swept_name(sweep, value), seed
+                        ),
+                        figure.part,
+                    )
+                ),
+            }
+            for index, sweep in enumerate(figure.sweeps)
+            for value in sweep.values
+            for seed in self.parameters.sections.seeds
+        ]
+        layout = figure.model_dump()
+        return {"name": name, **self._report_settings(figure), "figure": layout, "points": points}
+
+
+def _unique(items: Iterable[Any]) -> list[Any]:
+    return list(dict.fromkeys(items))

@@ -1,0 +1,236 @@
+"""The sections of params.yaml: every key, its type and its range. Loads no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from arco.fields import (
+    Fraction,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    PositiveInt,
+    Sampler,
+    Settings,
+)
+
+SCALES = ("demo", "smoke", "paper")
+Scale = Literal["demo", "smoke", "paper"]
+
+
+class Paths(Settings):
+    """Roots below which artefacts lie, relative to the folder of params.yaml."""
+
+    data: str
+    results: str
+    splits: str
+    work: str
+
+
+class Runtime(Settings):
+    """How the machine is used; never part of what identifies a result."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: PositiveInt
+    checkpoint_seconds: NonNegative
+
+
+class Versions(Settings):
+    """Raised by hand when the code of a stage changes what the stage makes."""
+
+    phantom: PositiveInt
+    prepare: PositiveInt
+    pretrain: PositiveInt
+    finetune: PositiveInt
+    evaluate: PositiveInt
+    report: PositiveInt
+
+
+class Split(Settings):
+    """Patients in each part, and the seed of the permutation that assigns them."""
+
+    train: PositiveInt
+    val: NonNegativeInt
+    test: PositiveInt
+    seed: NonNegativeInt
+
+
+class Budget(Settings):
+    """How much of the training set is labeled.
+
+    `slices` below 1 labels only that share of the slices of each labeled scan, for budgets below
+    one patient.
+    """
+
+    patients: PositiveInt
+    slices: Annotated[float, Field(gt=0, le=1)]
+
+
+class Phantom(Settings):
+    """Synthetic patients to write, and the seed they are drawn from."""
+
+    patients: PositiveInt
+    seed: NonNegativeInt
+
+
+class Dataset(Settings):
+    """One dataset: where its files are, how they are prepared, who is labeled."""
+
+    title: str
+    layout: str
+    source: Literal["raw", "phantom"]
+    root: str
+    subsets: list[str]
+    classes: dict[str, NonNegativeInt]
+    spatial_axes: Literal[2]
+    image_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+    intensity_window: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    split: Split
+    labels: dict[str, Budget]
+    phantom: Phantom
+
+
+class Network(Settings):
+    """The segmentation network: one width and one encoder dropout rate per stage."""
+
+    channels: Annotated[list[PositiveInt], Field(min_length=5, max_length=5)]
+    dropout: Annotated[list[Fraction], Field(min_length=5, max_length=5)]
+
+
+class Augmentation(Settings):
+    """Random geometry of training images (Sec. C); each part can be switched off (Table 4)."""
+
+    rotation: bool
+    rotation_degrees: NonNegative
+    crop: bool
+    crop_padding: NonNegativeInt
+    flip: bool
+
+
+class BatchSizes(Settings):
+    """Images in a training batch."""
+
+    labeled: NonNegativeInt
+    unlabeled: NonNegativeInt
+    mined: NonNegativeInt
+
+
+class Optimizer(Settings):
+    """Optimiser and its constants; `momentum` and `nesterov` are read by SGD and LARS."""
+
+    name: Literal["sgd", "lars", "adam"]
+    lr: Positive
+    momentum: Fraction
+    weight_decay: NonNegative
+    nesterov: bool
+
+
+class Schedule(Settings):
+    """Factor on the learning rate over a run; `warm_up` is a share of the run."""
+
+    name: Literal["poly", "step", "cosine", "constant"]
+    power: NonNegative
+    step_iterations: PositiveInt
+    step_factor: Positive
+    warm_up: Fraction
+
+
+class Training(Settings):
+    """One training run: its length is `iterations`, or `epochs` over the training items."""
+
+    epochs: PositiveInt
+    iterations: PositiveInt | None
+    batch: BatchSizes
+    optimizer: Optimizer
+    schedule: Schedule
+    log_every: PositiveInt
+
+
+class Recipe(Settings):
+    """A named row of a table: what is trained. `set` changes single values by dotted key."""
+
+    method: str
+    pretraining: str = "none"
+    sampler: Sampler | None = None
+    labels: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Score(Settings):
+    """A printed score: a column of metrics.csv, scaled, with its decimals and its best end."""
+
+    score: Literal[
+        "dice", "jaccard", "assd_voxel", "assd_mm", "asd_voxel", "asd_mm", "hd95_voxel", "hd95_mm"
+    ]
+    label: str
+    best: Literal["high", "low"]
+
+
+class Row(Settings):
+    """A printed row; rows of one `category` stand together.
+
+    `bound` rows are an upper or lower bound: printed, but never marked as best or second best.
+    """
+
+    recipe: str
+    label: str
+    category: str = ""
+    bound: bool = False
+
+
+class Table(Settings):
+    """What a table shows: a block of columns per labels entry, within it classes x scores."""
+
+    title: str
+    caption: str
+    dataset: str
+    labels: list[str]
+    classes: list[str]
+    scores: list[Score]
+    style: Literal["columns", "pairs"]
+    rows: list[Row]
+
+
+class Sweep(Settings):
+    """One panel of a sweep figure: `recipe` repeated with `key` set to each of `values`."""
+
+    label: str
+    recipe: str
+    key: str
+    values: list[float]
+
+
+class Figure(Settings):
+    """A sweep figure (Fig. 20): scores over the values of single parameters."""
+
+    title: str
+    caption: str
+    kind: Literal["sweep"]
+    dataset: str
+    labels: str
+    part: Literal["val", "test"]
+    scores: list[Score]
+    sweeps: list[Sweep]
+
+
+class Sections(Settings):
+    """The top level of params.yaml, entries of open sections still untyped."""
+
+    scale: Scale
+    protocol: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    paths: Paths
+    runtime: Runtime
+    versions: Versions
+    datasets: dict[str, Dataset]
+    network: Network
+    augmentation: Augmentation
+    training: Training
+    methods: dict[str, dict[str, Any]]
+    pretraining: dict[str, dict[str, Any]]
+    recipes: dict[str, dict[str, Any]]
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+    scales: dict[Scale, dict[str, Any]]

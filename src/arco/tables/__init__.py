@@ -1,0 +1,1 @@
+"""The appendix's tables, from metrics files to printed pages."""

@@ -1,0 +1,66 @@
+"""A printed table from the metrics files of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from arco import files
+from arco.provenance import conditions
+from arco.schema import Table
+from arco.tables import formats
+from arco.tables.collect import RunScores, Summary, read_runs, summarize
+from arco.tables.layout import columns_of, lay_out
+
+
+def build_table(
+    settings: Mapping[str, Any], out: Path, provenance: Mapping[str, Any]
+) -> list[Path]:
+    """Write a table as `.csv`, `.md`, `.tex` and `.json`: all four, or none if anything fails.
+
+    Args:
+        settings: what `Plan.table_settings` gives; metrics paths are relative to the current
+            folder.
+        out: any of the four files; the suffix is exchanged.
+        provenance: what `arco.provenance.provenance` gives, copied into the json.
+
+    Returns:
+        The four files, in that order; the second is the one to show on a terminal.
+
+    Raises:
+        ArcoError: a metrics file is missing, cut short, invalid, or scores other cases.
+    """
+    table = Table.model_validate(settings["table"])
+    page = lay_out(table, _summaries(table, settings), conditions(settings))
+    texts = {
+        ".csv": formats.to_csv(page),
+        ".md": formats.to_markdown(page),
+        ".tex": formats.to_latex(page),
+        ".json": formats.to_json(page, settings, provenance),
+    }
+    written = [out.with_suffix(suffix) for suffix in texts]
+    with ExitStack() as stack:  # every text is on the disk before the first one gets its name
+        temporaries = [stack.enter_context(files.atomic(path)) for path in written]
+        for temporary, text in zip(temporaries, texts.values(), strict=True):
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    return written
+
+
+def _summaries(table: Table, settings: Mapping[str, Any]) -> list[list[Summary]]:
+    """The numbers of each row, one per column of the table."""
+    cells = settings["cells"]
+    runs = read_runs(
+        [Path(cell["metrics"]) for cell in cells], settings["dataset_classes"], part="test"
+    )
+    by_cell: dict[tuple[int, str], list[RunScores]] = {}
+    for cell in cells:
+        by_cell.setdefault((cell["row"], cell["labels"]), []).append(runs[Path(cell["metrics"])])
+    return [
+        [
+            summarize(by_cell[row, column.labels], column.class_name, column.score.score)
+            for column in columns_of(table)
+        ]
+        for row in range(len(table.rows))
+    ]

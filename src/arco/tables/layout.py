@@ -1,0 +1,218 @@
+"""A printed page, free of any file format: headings, rows, numbers with marks, and notes."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from arco.schema import Row, Score, Table
+from arco.tables.collect import AVERAGE, Summary
+from arco.tables.numerals import UNDEFINED, printed, printed_deviation
+
+ARROWS = {"high": "↑", "low": "↓"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of each row: a score of a class at a labels entry."""
+
+    labels: str
+    class_name: str
+    score: Score
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as printed.
+
+    Attributes:
+        summary: what it was computed from.
+        text: its printed mean.
+        deviation: its printed standard deviation over seeds, or empty.
+        rank: 1 for the best of its column, 2 for the second best, else 0.
+        mark: the letter of its footnote, or empty.
+    """
+
+    summary: Summary
+    text: str
+    deviation: str
+    rank: int
+    mark: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the page, one number per column; `opens_category` on the first of its category."""
+
+    row: Row
+    opens_category: bool
+    numbers: tuple[Number, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A table ready to be written in any format.
+
+    Attributes:
+        title, caption: its heading.
+        columns: what each number of a line is, labels entries outermost, then classes, then scores.
+        cell_width: how many neighbouring numbers share a printed cell ("68.2/16.9" is two).
+        headings: the heading of each printed cell below its labels entry.
+        lines: the rows.
+        footnotes: text by mark.
+        notes: sentences below the table that say how to read it.
+    """
+
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    cell_width: int
+    headings: tuple[str, ...]
+    lines: tuple[Line, ...]
+    footnotes: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether any row belongs to a category."""
+        return any(line.row.category for line in self.lines)
+
+    @property
+    def spans(self) -> list[tuple[str, int]]:
+        """The headings above `headings`: each labels entry with its number of printed cells."""
+        entries = dict.fromkeys(column.labels for column in self.columns)
+        return [(labels, len(self.headings) // len(entries)) for labels in entries]
+
+
+def columns_of(table: Table) -> list[Column]:
+    """The columns of a table in printed order."""
+    return [
+        Column(labels, class_name, score)
+        for labels in table.labels
+        for class_name in table.classes
+        for score in table.scores
+    ]
+
+
+def lay_out(table: Table, summaries: Sequence[Sequence[Summary]], conditions: str) -> Page:
+    """The printed page of a table.
+
+    Args:
+        table: what the table shows.
+        summaries: the numbers, [rows of the table][`columns_of` it].
+        conditions: the sentence on data, scale, protocol and seeds.
+    """
+    columns = columns_of(table)
+    ranks = _ranks(table.rows, columns, summaries)
+    marks = _footnote_marks(summaries)
+    lines = []
+    for index, row in enumerate(table.rows):
+        opens = index == 0 or row.category != table.rows[index - 1].category
+        numbers = [
+            Number(
+                summary,
+                printed(summary.mean, column.score.score),
+                printed_deviation(summary.std, summary.mean, column.score.score),
+                rank,
+                marks.get(_footnote(summary), ""),
+            )
+            for column, summary, rank in zip(columns, summaries[index], ranks[index], strict=True)
+        ]
+        lines.append(Line(row, opens, tuple(numbers)))
+    return Page(
+        title=table.title,
+        caption=table.caption,
+        columns=tuple(columns),
+        cell_width=len(table.scores) if table.style == "pairs" else 1,
+        headings=tuple(_headings(table)),
+        lines=tuple(lines),
+        footnotes={mark: text for text, mark in marks.items()},
+        notes=tuple(_notes(table, summaries, conditions)),
+    )
+
+
+def _ranks(
+    rows: Sequence[Row], columns: Sequence[Column], summaries: Sequence[Sequence[Summary]]
+) -> list[list[int]]:
+    """Ranks 1 and 2 per column, 0 elsewhere; equal printed numbers share a rank.
+
+    Compared is what the reader sees, so that two rows which both print 85.5 are marked alike.
+    """
+    ranks = [[0] * len(columns) for _ in rows]
+    for position, column in enumerate(columns):
+        name = column.score.score
+        texts = {
+            index: printed(summaries[index][position].mean, name)
+            for index, row in enumerate(rows)
+            if not row.bound
+        }
+        values = {index: float(text) for index, text in texts.items() if text != UNDEFINED}
+        ordered = sorted(set(values.values()), reverse=column.score.best == "high")
+        for index, value in values.items():
+            ranks[index][position] = {0: 1, 1: 2}.get(ordered.index(value), 0)
+    return ranks
+
+
+def _footnote(summary: Summary) -> str:
+    """What a reader must know about undefined scores behind a number; empty if there are none."""
+    if not summary.undefined:
+        return ""
+    text = f"{summary.undefined} of {summary.scores} scores undefined (empty prediction or truth)"
+    dropped = len(summary.per_seed) - len(summary.defined)
+    if dropped and summary.defined:
+        text += f"; {dropped} of {len(summary.per_seed)} seeds left out for it"
+    return text
+
+
+def _footnote_marks(summaries: Sequence[Sequence[Summary]]) -> dict[str, str]:
+    """A mark (a, b, ... z, aa, ...) for each distinct footnote, in printed order."""
+    texts = [text for line in summaries for text in map(_footnote, line) if text]
+    letters = string.ascii_lowercase
+    return {
+        text: (letters[index // len(letters) - 1] if index >= len(letters) else "")
+        + letters[index % len(letters)]
+        for index, text in enumerate(dict.fromkeys(texts))
+    }
+
+
+def _headings(table: Table) -> list[str]:
+    """The heading of each printed cell, the labels entry left out."""
+    if table.style == "pairs":
+        per_entry = [class_title(name) for name in table.classes]
+    else:
+        several = len(table.classes) > 1
+        per_entry = [
+            (f"{class_title(name)} " if several else "") + _score_heading(score)
+            for name in table.classes
+            for score in table.scores
+        ]
+    return per_entry * len(table.labels)
+
+
+def _notes(table: Table, summaries: Sequence[Sequence[Summary]], conditions: str) -> list[str]:
+    numbers = [summary for line in summaries for summary in line]
+    reading = []
+    if table.style == "pairs":
+        reading.append(f"Each cell: {' / '.join(map(_score_heading, table.scores))}.")
+    reading.append("A class score is the mean over the cases where it is defined.")
+    if AVERAGE in table.classes:
+        reading.append(
+            "The average is the mean of the class scores, undefined where one of them is."
+        )
+    if any(len(summary.per_seed) > 1 for summary in numbers):
+        reading.append("Mean ± sample standard deviation over seeds.")
+    marking = "Bold: best of a column; underlined: second best (blue and red in the paper)."
+    bounds = [row.label for row in table.rows if row.bound]
+    if bounds:
+        marking += f" {' and '.join(bounds)}: bounds, not ranked."
+    return [conditions, " ".join(reading), marking]
+
+
+def _score_heading(score: Score) -> str:
+    return f"{score.label} {ARROWS[score.best]}"
+
+
+def class_title(name: str) -> str:
+    """A class as printed: `lv` is LV, `myo` is Myo."""
+    return name.upper() if len(name) <= 2 else name.capitalize()

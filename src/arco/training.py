@@ -1,0 +1,310 @@
+"""The training loop of every fine-tuning method and every pretraining framework.
+
+One run: settings and prepared data in; weights, history and provenance out. A killed run goes on
+from its last checkpoint and ends, on CPU, with the very bits of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from arco import files, registry
+from arco.checkpoint import Resume, fingerprint
+from arco.contracts import Context, Progress, Randomness, Trainable
+from arco.data.loading import Prepared, TrainingBatches
+from arco.errors import ArcoError
+from arco.models.build import build_network
+from arco.optimizers import build_optimizer
+from arco.plan import canonical
+from arco.progress import Report
+from arco.provenance import provenance
+from arco.schedules import learning_rate_factor
+from arco.schema import Augmentation, Training
+
+LOG = logging.getLogger("arco")
+OUTPUTS = ("weights.safetensors", "history.csv", "settings.json")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one training run reads and where it writes.
+
+    Attributes:
+        settings: the tree of `Plan.finetune_settings` or `Plan.pretrain_settings`.
+        prepared: folder of the prepared dataset.
+        training_list: case ids of the training part.
+        labeled_list: case ids (or `case@slice`) with labels; None where no labels are read.
+        pretrained: folder of the pretraining to start from, or None.
+        out: folder of the results.
+        resume: folder of checkpoints.
+    """
+
+    settings: dict[str, Any]
+    prepared: Path
+    training_list: Path
+    labeled_list: Path | None
+    pretrained: Path | None
+    out: Path
+    resume: Path
+
+    def inputs(self) -> dict[str, Path]:
+        """The files whose bytes decide the result."""
+        named = {
+            "manifest": self.prepared / "manifest.json",
+            "training": self.training_list,
+            "labeled": self.labeled_list,
+            "pretrained": self.pretrained / "weights.safetensors" if self.pretrained else None,
+        }
+        return {name: path for name, path in named.items() if path is not None}
+
+
+@dataclass
+class History:
+    """Rows of history.csv: means of the logged scalars over the steps since the row before."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+
+    def add(self, logs: Mapping[str, Tensor]) -> None:
+        """Take in the scalars of one step, without waiting for the device."""
+        for name, value in logs.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.steps += 1
+
+    def close_row(self, progress: Progress, lr: float) -> None:
+        """End a row after the step that `progress` describes.
+
+        Raises:
+            ArcoError: a mean is not finite; training has diverged.
+        """
+        means = {name: (total / self.steps).item() for name, total in self.sums.items()}
+        wrong = [name for name, value in means.items() if not math.isfinite(value)]
+        if wrong:
+            raise ArcoError(
+                f"training diverged before step {progress.step + 1}: {wrong[0]} is not finite; "
+                "lower training.optimizer.lr"
+            )
+        self.rows.append({"step": progress.step + 1, "epoch": progress.epoch, "lr": lr, **means})
+        self.sums, self.steps = {}, 0
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` takes a GPU where there is one.
+
+    Raises:
+        ArcoError: `cuda` without a usable GPU.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ArcoError("runtime.device is cuda but no GPU is usable; set runtime.device to auto")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def make_deterministic(device: torch.device, threads: int) -> None:
+    """Same seed, same machine type: same bits. On a GPU a few kernels have no such version."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # only a debugging aid, and slow
+    torch.backends.cudnn.benchmark = False
+
+
+def train(
+    job: Job, *, device: str, threads: int, checkpoint_seconds: float, report: Report
+) -> None:
+    """Run a job to its end, from its last checkpoint where there is one.
+
+    Writes weights.safetensors, history.csv, settings.json and provenance.json below `job.out`,
+    each complete or not at all.
+
+    Raises:
+        ArcoError: an input is missing, damaged or does not fit the settings.
+    """
+    started = time.monotonic()
+    chosen = choose_device(device)
+    make_deterministic(chosen, threads)
+    resume = Resume(job.resume, fingerprint(canonical(job.settings), job.inputs()))
+    outputs = [job.out / name for name in OUTPUTS]
+    with resume.locked():
+        if resume.finished(outputs):
+            LOG.info("%s is already finished", job.out)
+            return
+        run = Run(job, chosen)
+        state = resume.load(chosen)
+        if state is not None:
+            run.restore(state)
+            LOG.info("continuing from step %d of %d", run.step, run.total)
+        run.advance(resume, checkpoint_seconds, report)
+        run.write(outputs)
+        facts = {"seconds": round(run.seconds, 1), "steps": run.total, "device": chosen.type}
+        facts["threads"] = threads
+        files.write_json(job.out / "provenance.json", {**facts, **provenance()})
+        resume.finish(outputs)
+    LOG.info("finished %s in %.0f s", job.out, time.monotonic() - started)
+
+
+class Run:
+    """The state of a running job."""
+
+    def __init__(self, job: Job, device: torch.device) -> None:
+        settings = job.settings
+        self.job = job
+        self.device = device
+        self.training = Training.model_validate(settings["training"])
+        self.randomness = Randomness(settings["seed"], device)
+        prepared = Prepared(job.prepared)
+        self.channels = prepared.channels
+        self.batches = TrainingBatches(
+            prepared,
+            training_list=job.training_list,
+            labeled_list=job.labeled_list,
+            sizes=self.training.batch,
+            augmentation=Augmentation.model_validate(settings["augmentation"]),
+            randomness=self.randomness,
+        )
+        sizes = self.training.batch
+        self.steps_per_epoch = math.ceil(
+            self.batches.training_items / (sizes.labeled + sizes.unlabeled)
+        )
+        self.total = self.training.iterations or self.training.epochs * self.steps_per_epoch
+        # Initial weights and dropout come from torch's global generator: layers take no other.
+        torch.manual_seed(settings["seed"])
+        self.method = self._build_method().to(device).train()
+        self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
+        self.history = History()
+        self.step = 0
+        self.seconds = 0.0
+
+    def _build_method(self) -> Trainable:
+        settings = self.job.settings
+        package = "methods" if settings["stage"] == "finetune" else "pretraining"
+        values = dict(settings["method"])
+        module = registry.load(package, values.pop("name"))
+        context = Context(
+            build_network=lambda: build_network(settings, self.channels),
+            pretrained=self._pretrained(),
+            classes=len(settings["dataset"]["classes"]),
+            spatial_axes=settings["dataset"]["spatial_axes"],
+            image_size=tuple(settings["dataset"]["image_size"]),
+            channels=self.channels,
+            randomness=self.randomness,
+            training_items=self.batches.training_items,
+        )
+        method: Trainable = module.Method(module.Settings.model_validate(values), context)
+        return method
+
+    def _pretrained(self) -> dict[str, Tensor] | None:
+        folder = self.job.pretrained
+        if folder is None:
+            return None
+        theirs = files.read_json(folder / "settings.json")
+        for key in ("dataset", "network", "seed"):
+            if theirs.get(key) != self.job.settings[key]:
+                raise ArcoError(
+                    f"{folder / 'weights.safetensors'} is from another configuration ({key} "
+                    "differs); pretrain again with the present parameters"
+                )
+        return load_weights(folder / "weights.safetensors")
+
+    def advance(self, resume: Resume, checkpoint_seconds: float, report: Report) -> None:
+        """Take the remaining steps, saving the state every `checkpoint_seconds`."""
+        last_saved = time.monotonic()
+        report(self.step, self.total)
+        while self.step < self.total:
+            before = time.monotonic()
+            self._take_step()
+            self.seconds += time.monotonic() - before
+            if self.step < self.total and time.monotonic() - last_saved >= checkpoint_seconds:
+                resume.save(self.state())
+                last_saved = time.monotonic()
+            report(self.step, self.total)
+
+    def _take_step(self) -> None:
+        progress = Progress(self.step, self.total, self.steps_per_epoch)
+        factor = learning_rate_factor(self.training.schedule, self.step, self.total)
+        lr = self.training.optimizer.lr * factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        output = self.method.step(self.batches.next(), progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(output.loss)
+        self.optimizer.step()
+        self.method.after_update(progress)
+        self.history.add({"loss": output.loss, **output.logs})
+        self.step += 1
+        if self.step % self.training.log_every == 0 or self.step == self.total:
+            self.history.close_row(progress, lr)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the remaining steps depend on."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "batches": self.batches.state_dict(),
+            "history": {
+                "rows": self.history.rows,
+                "sums": self.history.sums,
+                "steps": self.history.steps,
+            },
+            "generators": {
+                name: generator.get_state()
+                for name, generator in self.randomness.generators.items()
+            },
+            "torch_generator": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            state["cuda_generator"] = torch.cuda.get_rng_state(self.device)
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Become what `state` describes."""
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.batches.load_state_dict(state["batches"])
+        self.history = History(**state["history"])
+        for name, generator_state in state["generators"].items():
+            self.randomness.generator(name).set_state(generator_state.cpu())
+        torch.set_rng_state(state["torch_generator"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_generator"].cpu(), self.device)
+
+    def write(self, outputs: list[Path]) -> None:
+        """Write the results, the weights last."""
+        weights, history, settings = outputs
+        files.write_json(settings, {**self.job.settings, "channels": self.channels})
+        files.write_csv(history, self.history.rows, list(self.history.rows[-1]))
+        exported = {
+            name: tensor.detach().cpu().contiguous()
+            for name, tensor in self.method.exported().items()
+        }
+        with files.atomic(weights) as temporary:
+            save_file(exported, temporary)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Weights from a safetensors file.
+
+    Raises:
+        ArcoError: the file is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise ArcoError(f"{path} is missing; train it first") from error
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        raise ArcoError(f"{path} is damaged; delete it and train again") from error

@@ -1,0 +1,24 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The root of the checkout: params.yaml, Snakefile, workflow/."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def hippocampus() -> Path:
+    """Real MR cases in the Decathlon layout, where this machine has them."""
+    root = REPOSITORY.parent / "shared" / "data" / "Task04_Hippocampus"
+    if not root.exists():
+        pytest.skip("the Decathlon's Task04_Hippocampus is not on this machine")
+    return root

@@ -1,0 +1,100 @@
+"""A plan of a handful of cells, independent of params.yaml and of which methods there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from arco import fields, registry
+from arco.params import Parameters, merged
+from arco.plan import Plan
+
+TRAINING = {
+    "epochs": 1,
+    "iterations": 2,
+    "batch": {"labeled": 1, "unlabeled": 1, "mined": 0},
+    "optimizer": {
+        "name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False,
+    },
+    "schedule": {
+        "name": "poly", "power": 0.9, "step_iterations": 1, "step_factor": 0.1, "warm_up": 0.0,
+    },
+    "log_every": 1,
+}  # fmt: skip
+TABLE = {
+    "title": "First",
+    "caption": "",
+    "dataset": "heart",
+    "labels": ["10%", "50%"],
+    "classes": ["average"],
+    "scores": [{"score": "dice", "label": "DSC", "best": "high"}],
+    "style": "columns",
+    "rows": [{"recipe": "plain", "label": "Plain"}, {"recipe": "started", "label": "Started"}],
+}
+FIGURE = {
+    "title": "Sweep",
+    "caption": "",
+    "kind": "sweep",
+    "dataset": "heart",
+    "labels": "10%",
+    "part": "val",
+    "scores": TABLE["scores"],
+    "sweeps": [
+        {"label": "x", "recipe": "plain", "key": "training.optimizer.lr", "values": [0.01, 0.1]}
+    ],
+}
+TREE = {
+    "scale": "smoke",
+    "protocol": "default",
+    "seeds": [0, 1],
+    "paths": {"data": "data", "results": "results", "splits": "splits", "work": "work"},
+    "runtime": {"device": "cpu", "threads": 1, "checkpoint_seconds": 1.0},
+    "versions": {
+        "phantom": 1, "prepare": 1, "pretrain": 1, "finetune": 1, "evaluate": 1, "report": 1,
+    },
+    "datasets": {
+        "heart": {
+            "title": "Heart",
+            "layout": "acdc",
+            "source": "raw",
+            "root": "data/raw/heart",
+            "subsets": ["training"],
+            "classes": {"background": 0, "lv": 3},
+            "spatial_axes": 2,
+            "image_size": [16, 16],
+            "intensity_window": None,
+            "split": {"train": 2, "val": 1, "test": 1, "seed": 0},
+            "labels": {
+                "10%": {"patients": 1, "slices": 1.0}, "50%": {"patients": 2, "slices": 1.0},
+            },
+            "phantom": {"patients": 4, "seed": 0},
+        }
+    },
+    "network": {"channels": [2, 2, 2, 2, 2], "dropout": [0.0, 0.0, 0.0, 0.0, 0.0]},
+    "augmentation": {
+        "rotation": True, "rotation_degrees": 20, "crop": True, "crop_padding": 4, "flip": True,
+    },
+    "training": TRAINING,
+    "methods": {"supervised": {}},
+    "pretraining": {"contrast": {"uses_labels": False}},
+    "recipes": {
+        "plain": {"method": "supervised"},
+        "started": {"method": "supervised", "pretraining": "contrast"},
+    },
+    "tables": {"table1": TABLE},
+    "figures": {"figure2": FIGURE},
+    "scales": {"demo": {}, "smoke": {}, "paper": {}},
+}  # fmt: skip
+
+
+class NoSettings(fields.Settings):
+    """A method or pretraining without constants."""
+
+
+def small_plan(monkeypatch, root: Path, **overlay: Any) -> Plan:
+    """Two recipes at two budgets and two seeds, one shared pretraining, one sweep figure."""
+    known = {"methods": ("supervised",), "pretraining": ("contrast",)}
+    layouts = registry.names("data/layouts")
+    monkeypatch.setattr(registry, "names", lambda package: known.get(package, layouts))
+    monkeypatch.setattr(registry, "settings_class", lambda package, name: NoSettings)
+    return Plan(Parameters(merged(TREE, overlay), root))

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from arco import params, registry
+from arco.errors import ArcoError
+
+
+@pytest.fixture
+def edited(tmp_path, repository):
+    """A function that loads params.yaml with one piece of its text replaced."""
+
+    def load(old: str, new: str, **overlay):
+        text = (repository / "params.yaml").read_text(encoding="utf-8")
+        assert old in text, f"params.yaml no longer holds {old!r}"
+        path = tmp_path / "params.yaml"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        return params.load(path, overlay)
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("lambda1: 0.01", "lamda1: 0.01", r"methods\.arco.*(lambda1|lamda1)"),
+        ("lambda1: 0.01", "lambda1: '0.01'", r"methods\.arco\.lambda1.*write 0\.01"),
+        ("lambda1: 0.01", "lambda1: -1.0", r"methods\.arco\.lambda1.*greater than or equal to 0"),
+        ("weight_decay: 1.0e-4", "weight_decay: 1e-4", r"weight_decay.*'1e-4'.*write 0\.0001"),
+        ("crop_padding: 16", "crop_paddding: 16", r"augmentation\..*crop_padd"),
+        ("scale: demo", "scale: dmo", r"scale is 'dmo'.*demo, smoke, paper"),
+        ("seeds: [0]", "seeds: []", r"seeds"),
+        ("layout: acdc ", "layout: acdcc ", r"datasets\.acdc\.layout.*did you mean acdc"),
+        ("1%: {patients: 1, slices: 1.0}", "1%: {patients: 99, slices: 1.0}", r"lower it"),
+        ("  device: auto ", "  device: gpu ", r"runtime\.device"),
+        ("threads: 1 ", "threads: 1.5 ", r"runtime\.threads"),
+    ],
+)
+def test_a_mistake_in_params_yaml_is_told_by_its_key(edited, old, new, expected):
+    with pytest.raises(ArcoError, match=expected) as caught:
+        edited(old, new)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_naming_an_unknown_method_is_refused_with_the_closest_known_one(edited):
+    with pytest.raises(ArcoError, match=r"recipes\.arco_sg\.method.*did you mean arco"):
+        edited("scale: demo", "scale: demo", recipes={"arco_sg": {"method": "arcoo"}})
+
+
+def test_a_recipe_cannot_set_a_key_that_does_not_exist(edited):
+    overlay = {"recipes": {"arco_sg": {"set": {"method.lamda1": 0.1}}}}
+    with pytest.raises(ArcoError, match=r"recipes\.arco_sg\.set.*did you mean lambda1"):
+        edited("scale: demo", "scale: demo", **overlay)
+
+
+def test_a_typo_in_a_scale_that_is_not_in_use_is_found_too(edited):
+    with pytest.raises(ArcoError, match=r"scales\.paper\.datasets.*did you mean acdc"):
+        edited("  paper:", "  paper:\n    datasets: {acd: {source: raw}}\n#")
+
+
+def test_an_overlay_wins_over_the_scale_and_the_scale_over_the_file(repository):
+    path = repository / "params.yaml"
+    file = yaml.safe_load(path.read_text(encoding="utf-8"))
+    demo = params.load(path, {"scale": "demo"})
+    paper = params.load(path, {"scale": "paper"})
+    assert paper.sections.network.channels == file["network"]["channels"]
+    assert demo.sections.network.channels == file["scales"]["demo"]["network"]["channels"]
+    narrow = {"network": {"channels": [4, 4, 4, 4, 4]}}
+    for scale in ("demo", "paper"):
+        loaded = params.load(path, {"scale": scale, **narrow})
+        assert loaded.sections.network.channels == [4, 4, 4, 4, 4]
+
+
+def test_an_overlay_can_change_what_a_scale_says_for_the_file(repository):
+    overlay = {"scales": {"paper": {"seeds": [0, 1, 2]}}, "scale": "paper"}
+    assert params.load(repository / "params.yaml", overlay).sections.seeds == [0, 1, 2]
+
+
+def test_settings_read_without_importing_a_method_equal_the_imported_ones():
+    for package in ("methods", "pretraining"):
+        assert registry.names(package)
+        for name in registry.names(package):
+            read = registry.settings_class(package, name).model_json_schema()
+            assert read == registry.load(package, name).Settings.model_json_schema()
+
+
+def test_missing_and_invalid_files_are_told_in_a_sentence(tmp_path):
+    with pytest.raises(ArcoError, match="nowhere.yaml is missing"):
+        params.load(tmp_path / "nowhere.yaml")
+    broken = tmp_path / "params.yaml"
+    broken.write_text("scale: [demo\n", encoding="utf-8")
+    with pytest.raises(ArcoError, match="not valid YAML"):
+        params.load(broken)
+
+
+def test_planning_and_the_command_line_load_no_torch():
+    code = (
+        "import sys, arco.cli, arco.plan, arco.overview, arco.status, arco.doctor\n"
+        "from pathlib import Path\n"
+        "from arco import jobs, params\n"
+        "plan = arco.plan.Plan(params.load(Path('params.yaml')))\n"
+        "[jobs.finetune(plan, cell) for cell in plan.cells_of('all')]\n"
+        "heavy = {'torch', 'pandas', 'SimpleITK', 'matplotlib', 'monai', 'lightly'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))))\n"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_protocol_file_is_accepted_at_every_scale(repository):
+    protocols = sorted((repository / "workflow" / "protocols").glob("*.yaml"))
+    assert [path.stem for path in protocols] == ["appendix", "released"]
+    for path in protocols:
+        for scale in ("demo", "smoke", "paper"):
+            overlay = params.read_yaml(path) | {"scale": scale}
+            loaded = params.load(repository / "params.yaml", overlay)
+            assert loaded.variant == f"{scale}-{path.stem}"
+
+
+def test_params_yaml_may_lie_in_another_folder(tmp_path, repository):
+    shutil.copy(repository / "params.yaml", tmp_path / "params.yaml")
+    assert params.load(tmp_path / "params.yaml").root == tmp_path

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from arco import jobs, params
+from arco.errors import ArcoError
+from arco.plan import Plan, PretrainingRun, canonical
+
+SAMPLERS = ("ns", "sag", "sg")
+FRAMEWORKS = ("mocov2", "knn_moco", "simclr", "byol", "isd", "vicreg")
+
+
+@pytest.fixture
+def make_plan(repository):
+    def make(**overlay):
+        return Plan(params.load(repository / "params.yaml", overlay))
+
+    return make
+
+
+def test_table_8_is_seven_frameworks_by_three_samplers_by_three_budgets(make_plan):
+    plan = make_plan()
+    cells = plan.cells_of("results/tables/table8.csv")
+    assert len(cells) == 63
+    assert {cell.labels for cell in cells} == {"1pct", "5pct", "10pct"}
+    recipes = {f"{name}_{sampler}" for name in FRAMEWORKS for sampler in SAMPLERS}
+    assert {cell.recipe for cell in cells} == recipes | {f"arco_{name}" for name in SAMPLERS}
+
+
+def test_pretraining_is_shared_over_samplers_and_over_budgets_where_it_reads_no_labels(make_plan):
+    plan = make_plan()
+    runs = plan.pretrainings(plan.cells_of("table8"))
+    unlabeled = {PretrainingRun("acdc", "all", name, 0) for name in FRAMEWORKS}
+    labeled = {PretrainingRun("acdc", key, "relational", 0) for key in ("1pct", "5pct", "10pct")}
+    assert set(runs) == unlabeled | labeled
+    assert len(runs) == 9
+
+
+def test_cells_that_several_tables_show_are_planned_once(make_plan):
+    plan = make_plan()
+    every = plan.cells_of("all")
+    assert len(every) == len(set(every))
+    shared = set(plan.cells_of("table8")) & set(plan.cells_of("acdc"))
+    assert len(shared) == 9
+
+
+def test_the_sweep_runs_its_centre_once_and_shares_it_with_the_tables(make_plan):
+    plan = make_plan()
+    cells = plan.cells_of("figure20")
+    assert len(cells) == 16  # 6 + 5 + 5 around (0.01, 1, 1)
+    assert plan.cell("acdc", "1%", "arco_sg", 0) in cells
+    assert plan.cell("acdc", "1%", "arco_sg_lambda2_0.5", 0) in cells
+
+
+def test_a_swept_run_differs_from_its_centre_in_the_swept_value_alone(make_plan):
+    plan = make_plan()
+    centre = plan.finetune_settings(plan.cell("acdc", "1%", "arco_sg", 0))
+    swept = plan.finetune_settings(plan.cell("acdc", "1%", "arco_sg_lambda1_0.1", 0))
+    assert swept["method"].pop("lambda1") == 0.1
+    assert centre["method"].pop("lambda1") == 0.01
+    assert swept == centre
+
+
+def test_samplers_differ_in_the_sampler_alone(make_plan):
+    plan = make_plan()
+    trees = [plan.finetune_settings(plan.cell("acdc", "5%", f"arco_{s}", 0)) for s in SAMPLERS]
+    assert [tree["method"].pop("sampler") for tree in trees] == list(SAMPLERS)
+    assert trees[0] == trees[1] == trees[2]
+
+
+def test_changing_lambda1_changes_arco_cells_and_no_pretraining(make_plan):
+    before, after = make_plan(), make_plan(methods={"arco": {"lambda1": 0.02}})
+    for run in before.pretrainings(before.cells_of("all")):
+        assert canonical(jobs.pretrain(before, run)) == canonical(jobs.pretrain(after, run))
+    for cell in before.cells_of("acdc"):
+        same = jobs.finetune(before, cell) == jobs.finetune(after, cell)
+        assert same == cell.recipe.startswith("unet")
+
+
+def test_a_cell_depends_on_no_other_datasets_values(make_plan):
+    after = make_plan(datasets={"hippocampus": {"image_size": [32, 32]}}, runtime={"threads": 2})
+    before = make_plan()
+    for cell in before.cells_of("table8"):
+        assert jobs.finetune(before, cell) == jobs.finetune(after, cell)
+
+
+def test_moving_a_download_or_changing_the_device_reruns_nothing(make_plan):
+    before = make_plan()
+    after = make_plan(datasets={"acdc": {"root": "elsewhere"}}, runtime={"device": "cpu"})
+    assert jobs.prepare(before, "acdc") == jobs.prepare(after, "acdc")
+
+
+def test_fully_supervised_cells_are_the_same_at_every_budget(make_plan):
+    plan = make_plan()
+    full = {plan.cell("acdc", labels, "unet_f", 0) for labels in ("1%", "5%", "10%")}
+    assert len(full) == 1
+    assert jobs.finetune(plan, full.pop())["labeled_list"].endswith("splits/train.txt")
+
+
+def test_reordering_classes_changes_what_preparation_records(make_plan):
+    plan = make_plan()
+    settings = plan.prepare_settings("acdc")
+    assert [name for name, _ in settings["classes"]] == ["background", "rv", "myo", "lv"]
+
+
+def test_jobs_are_plain_json(make_plan):
+    plan = make_plan()
+    cell = plan.cell("acdc", "1%", "arco_sag", 0)
+    for job in (
+        jobs.finetune(plan, cell),
+        jobs.evaluate(plan, cell, "val"),
+        jobs.prepare(plan, "acdc"),
+        jobs.split(plan, "acdc", "1pct"),
+        jobs.table(plan, "table8"),
+        jobs.figure(plan, "figure20"),
+        jobs.phantom(plan, "acdc"),
+    ):
+        assert json.loads(canonical(job)) == job
+
+
+def test_seeds_multiply_cells(make_plan):
+    assert len(make_plan(seeds=[0, 1]).cells_of("table8")) == 126
+
+
+@pytest.mark.parametrize("target", ["table99", "figure99", "nonsense"])
+def test_an_unknown_target_is_told_with_the_known_ones(make_plan, target):
+    with pytest.raises(ArcoError, match="known: "):
+        make_plan().cells_of(target)
+
+
+def test_unknown_labels_are_told_with_the_known_ones(make_plan):
+    with pytest.raises(ArcoError, match=r"datasets\.acdc\.labels has no '7%'.*1%, 5%, 10%"):
+        make_plan().cell("acdc", "7%", "arco_sg", 0)

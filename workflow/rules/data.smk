@@ -1,0 +1,67 @@
+"""Original downloads or phantoms -> prepared arrays and split lists."""
+
+
+rule phantom:
+    output:
+        marker=DATA / "phantom/{dataset}.json",
+    params:
+        job=lambda w: canonical(jobs.phantom(PLAN, w.dataset)),
+    log:
+        "logs/phantom/{dataset}.log",
+    shell:
+        "arco phantom --job {params.job:q} 2> {log}"
+
+
+def original_files(wildcards):
+    """Phantoms are made by the workflow; a download is the user's and checked when it is read."""
+    if PLAN.dataset(wildcards.dataset).source == "phantom":
+        return [DATA / "phantom" / f"{wildcards.dataset}.json"]
+    return []
+
+
+rule prepare:
+    input:
+        original_files,
+    output:
+        manifest=PREPARED / "manifest.json",
+    params:
+        job=lambda w: canonical(jobs.prepare(PLAN, w.dataset)),
+    log:
+        f"logs/prepare/{VARIANT}/{{dataset}}.log",
+    threads: 2
+    shell:
+        "arco prepare --job {params.job:q} --workers {threads} 2> {log}"
+
+
+def user_lists(wildcards):
+    """Lists that a user put in place of generated ones."""
+    return sorted(PLAN.paths.user_splits(wildcards.dataset).glob("*.txt"))
+
+
+rule split:
+    input:
+        user_lists,
+        manifest=PREPARED / "manifest.json",
+    output:
+        expand(PREPARED / "splits/{part}.txt", part=["train", "val", "test"], allow_missing=True),
+    params:
+        job=lambda w: canonical(jobs.split(PLAN, w.dataset)),
+    log:
+        f"logs/split/{VARIANT}/{{dataset}}.log",
+    shell:
+        "arco split --job {params.job:q} 2> {log}"
+
+
+rule label:
+    input:
+        user_lists,
+        manifest=PREPARED / "manifest.json",
+        training=PREPARED / "splits/train.txt",
+    output:
+        PREPARED / "splits/labeled_{labels}.txt",
+    params:
+        job=lambda w: canonical(jobs.split(PLAN, w.dataset, w.labels)),
+    log:
+        f"logs/split/{VARIANT}/{{dataset}}-{{labels}}.log",
+    shell:
+        "arco split --job {params.job:q} 2> {log}"
