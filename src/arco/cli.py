@@ -140,11 +140,11 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 def run_phantom(options: argparse.Namespace) -> None:
     """Write a synthetic dataset."""
-    from arco.data.phantoms import write_dataset
+    from arco.data.stages import write_phantoms
 
     job = read_job(options, lambda: jobs.phantom(load_plan(options), options.dataset), "dataset")
     settings = job["settings"]
-    write_dataset(
+    write_phantoms(
         settings["layout"],
         options.out or Path(job["out"]),
         patients=options.cases or settings["patients"],
@@ -155,7 +155,7 @@ def run_phantom(options: argparse.Namespace) -> None:
 
 def run_prepare(options: argparse.Namespace) -> None:
     """Prepare a dataset, and by hand its split lists too."""
-    from arco.data.prepare import prepare
+    from arco.data.stages import prepare
 
     plan = load_plan(options)
     job = read_job(options, lambda: jobs.prepare(plan, options.dataset), "dataset")
@@ -181,7 +181,7 @@ def run_split(options: argparse.Namespace) -> None:
 
 def write_lists(job: jobs.Job) -> None:
     """Write the split lists that a job describes."""
-    from arco.data.prepare import split
+    from arco.data.stages import split
 
     split(job)
 

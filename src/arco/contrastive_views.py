@@ -1,7 +1,7 @@
-"""Random views of greyscale images for contrastive pretraining, a batch at a time on its device.
+"""Random views of grayscale images for contrastive pretraining, a batch at a time on its device.
 
 What a view is made with is drawn by one function and applied by another, so that a draw can be
-looked at, repeated, or shared between images. Hue, saturation and greyscale conversion of the
+looked at, repeated, or shared between images. Hue, saturation and grayscale conversion of the
 published recipes do nothing to one channel and are left out. 2D and 3D; [0, 1] in, [0, 1] out.
 """
 
@@ -19,7 +19,7 @@ ASPECT = 4 / 3
 """Largest ratio of a crop's sides (SimCLR)."""
 
 SOLARIZE_FROM = 0.5
-"""Intensity from which solarising inverts a pixel (BYOL)."""
+"""Intensity from which solarizing inverts a pixel (BYOL)."""
 
 BLUR_REACH = 3
 """Standard deviations after which the blur kernel is cut off."""
@@ -131,7 +131,7 @@ def draw_intensity(
         strength: largest change of the brightness factor and of the contrast factor from 1.
         blur: probability of a blur.
         sigma: least and greatest standard deviation of the blur, in pixels.
-        solarize: probability of solarising.
+        solarize: probability of solarizing.
         generator: source of all randomness; how much it gives depends on `count` alone.
     """
     unit = torch.rand(6, count, generator=generator, device=generator.device)
@@ -153,7 +153,7 @@ def apply_crop(images: Tensor, crop: Crop) -> Tensor:
 
 
 def apply_intensity(images: Tensor, intensity: Intensity) -> Tensor:
-    """Jitter, blur, then solarise images [B, channels, *S] with values in [0, 1].
+    """Jitter, blur, then solarize images [B, channels, *S] with values in [0, 1].
 
     Contrast is changed about the image's own mean. Where nothing was drawn for an image it comes
     back bit by bit.

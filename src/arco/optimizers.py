@@ -1,4 +1,4 @@
-"""The optimisers a run can name."""
+"""The optimizers a run can name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from arco.schema import Optimizer
 def build_optimizer(
     settings: Optimizer, parameters: Iterable[tuple[str, nn.Parameter]]
 ) -> torch.optim.Optimizer:
-    """The optimiser that `settings` describe.
+    """The optimizer that `settings` describe.
 
     `sgd` decays every parameter, as the appendix's code does. `lars` (You et al. 2017, Eq. 6)
     scales each weight tensor's step by 0.001 ||w|| / (||g|| + weight_decay ||w||) and takes a
@@ -39,24 +39,32 @@ def build_optimizer(
         raise ArcoError(
             "params.yaml: training.optimizer.weight_decay must be above 0 for lars; write 1.0e-6"
         )
-    constants = {
-        "lr": settings.lr,
-        "momentum": settings.momentum,
-        "weight_decay": settings.weight_decay,
-        "nesterov": settings.nesterov,
-    }
+    lr, momentum, weight_decay = settings.lr, settings.momentum, settings.weight_decay
     match settings.name:
         case "sgd":
-            return torch.optim.SGD(trained, **constants)
-        case "lars":
-            # lightly's LARS takes a weight decay of 0 as the sign to leave out the trust ratio.
-            weights = {"params": [parameter for parameter in trained if parameter.ndim > 1]}
-            rest = [parameter for parameter in trained if parameter.ndim <= 1]
-            return LARS([weights, {"params": rest, "weight_decay": 0.0}], **constants)
-        case "adam":
-            return torch.optim.Adam(
-                trained,
-                lr=settings.lr,
-                betas=(settings.momentum, 0.999),
-                weight_decay=settings.weight_decay,
+            return torch.optim.SGD(
+                trained, lr, momentum, weight_decay=weight_decay, nesterov=settings.nesterov
             )
+        case "lars":
+            return _lars(trained, settings)
+        case "adam":
+            return torch.optim.Adam(trained, lr, (momentum, 0.999), weight_decay=weight_decay)
+
+
+def _lars(trained: list[nn.Parameter], settings: Optimizer) -> torch.optim.Optimizer:
+    # lightly's LARS takes a weight decay of 0 as the sign to leave out the trust ratio.
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim > 1]},
+        {
+            "params": [parameter for parameter in trained if parameter.ndim <= 1],
+            "weight_decay": 0.0,
+        },
+    ]
+    optimizer: torch.optim.Optimizer = LARS(
+        groups,
+        settings.lr,
+        settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
+    )
+    return optimizer

@@ -14,6 +14,8 @@ import arco
 
 DISTRIBUTIONS = ("torch", "numpy", "SimpleITK", "snakemake")
 GIT_SECONDS = 20
+HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR")
+"""Set inside a git hook, where they point at the hook's repository whatever folder is asked for."""
 
 
 def provenance(package: Path | None = None) -> dict[str, Any]:
@@ -70,8 +72,7 @@ def conditions(settings: Mapping[str, Any]) -> str:
 
 def _git(folder: Path, *arguments: str) -> str | None:
     """What git prints, stripped; None where there is no git, no repository, or no answer."""
-    # Inside a git hook, GIT_DIR and its like point at the hook's repository, not at `folder`'s.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment = {name: text for name, text in os.environ.items() if name not in HOOK_VARIABLES}
     environment["GIT_OPTIONAL_LOCKS"] = "0"  # looking must not lock out a commit made meanwhile
     try:
         answer = subprocess.run(

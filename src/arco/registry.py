@@ -73,7 +73,9 @@ def settings_class(package: str, name: str) -> type[fields.Settings]:
         if not name.startswith("__") and name != "Settings"
     }
     namespace |= {"fields": fields, "__name__": f"arco.{package.replace('/', '.')}.{name}"}
-    exec(compile(ast.Module([node], []), str(path), "exec"), namespace)  # our own source file
+    # dont_inherit: annotations are evaluated here, where their names are in scope.
+    code = compile(ast.Module([node], []), str(path), "exec", dont_inherit=True)
+    exec(code, namespace)  # our own source file
     found = namespace["Settings"]
     if not (isinstance(found, type) and issubclass(found, fields.Settings)):
         raise TypeError(f"{path}: class Settings must derive from arco.fields.Settings")

@@ -1,4 +1,4 @@
-"""Learning rate over a run, as a factor on the optimiser's rate. Loads no torch."""
+"""Learning rate over a run, as a factor on the optimizer's rate. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from arco.schema import Schedule
 
 
 def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:
-    """The factor of one optimiser step.
+    """The factor of one optimizer step.
 
     During the first `warm_up` share of the run it rises linearly to 1. Then `poly` and `cosine`
     fall to 0 over the rest, `constant` stays, and `step` multiplies by `step_factor` after every
@@ -16,7 +16,7 @@ def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:
 
     Args:
         schedule: its settings.
-        step: optimiser steps already taken, 0 <= step < total.
+        step: optimizer steps already taken, 0 <= step < total.
         total: steps of the whole run.
 
     Returns:

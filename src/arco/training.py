@@ -6,7 +6,6 @@ from its last checkpoint and ends, on CPU, with the very bits of an undisturbed 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -16,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from arco import files, registry
 from arco.checkpoint import Resume, fingerprint
 from arco.contracts import Context, Progress, Randomness, Trainable
 from arco.data.loading import Prepared, TrainingBatches
+from arco.device import choose_device, make_deterministic
 from arco.errors import ArcoError
-from arco.models.build import build_network
+from arco.models.build import build_network, load_weights
 from arco.optimizers import build_optimizer
 from arco.plan import canonical
 from arco.progress import Report
@@ -99,26 +99,6 @@ class History:
             )
         self.rows.append({"step": progress.step + 1, "epoch": progress.epoch, "lr": lr, **means})
         self.sums, self.steps = {}, 0
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes a GPU where there is one.
-
-    Raises:
-        ArcoError: `cuda` without a usable GPU.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise ArcoError("runtime.device is cuda but no GPU is usable; set runtime.device to auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
-
-
-def make_deterministic(device: torch.device, threads: int) -> None:
-    """Same seed, same machine type: same bits. On a GPU a few kernels have no such version."""
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # only a debugging aid, and slow
-    torch.backends.cudnn.benchmark = False
 
 
 def train(
@@ -294,17 +274,3 @@ class Run:
         }
         with files.atomic(weights) as temporary:
             save_file(exported, temporary)
-
-
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Weights from a safetensors file.
-
-    Raises:
-        ArcoError: the file is missing or damaged.
-    """
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise ArcoError(f"{path} is missing; train it first") from error
-    except (OSError, ValueError, json.JSONDecodeError) as error:
-        raise ArcoError(f"{path} is damaged; delete it and train again") from error

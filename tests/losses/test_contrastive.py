@@ -13,7 +13,7 @@ from lightly.loss.vicreg_loss import (
 )
 from torch import Tensor
 
-from arco.losses.contrastive import byol_loss, info_nce, neighbour_loss
+from arco.losses.contrastive import byol_loss, info_nce, neighbor_cross_entropy
 
 QUERY = torch.tensor([[1.0, 0.0]])
 KEY = torch.tensor([[0.8, 0.6]])
@@ -28,13 +28,15 @@ def features_that_prefer(order: list[int], count: int) -> tuple[Tensor, Tensor]:
     return torch.tensor([[1.0, 0.0]]), torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
-def test_worked_info_nce_neighbour_term_and_their_sum() -> None:
+def test_worked_info_nce_neighbor_term_and_their_sum() -> None:
     contrast = info_nce(QUERY, KEY, BANK, 0.2)
     features, feature_bank = features_that_prefer([1, 0], 3)
-    neighbour = neighbour_loss(QUERY, BANK, features, feature_bank, neighbours=2, temperature=0.2)
+    neighbor = neighbor_cross_entropy(
+        QUERY, BANK, features, feature_bank, neighbors=2, temperature=0.2
+    )
     assert contrast.item() == pytest.approx(0.3267, abs=1e-4)
-    assert neighbour.item() == pytest.approx(1.5489, abs=1e-4)
-    assert (contrast + 0.4 * neighbour).item() == pytest.approx(0.9462, abs=1e-4)
+    assert neighbor.item() == pytest.approx(1.5489, abs=1e-4)
+    assert (contrast + 0.4 * neighbor).item() == pytest.approx(0.9462, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [1, 5, 11])
@@ -65,24 +67,28 @@ def test_info_nce_gradients_reach_the_query_alone() -> None:
     assert key.grad is None and bank.grad is None
 
 
-def test_the_neighbour_term_picks_by_features_and_pulls_by_keys() -> None:
+def test_the_neighbor_term_picks_by_features_and_pulls_by_keys() -> None:
     features, feature_bank = features_that_prefer([2], 3)
-    far = neighbour_loss(QUERY, BANK, features, feature_bank, neighbours=1, temperature=0.2)
+    far = neighbor_cross_entropy(QUERY, BANK, features, feature_bank, neighbors=1, temperature=0.2)
     logits = torch.tensor([0.6, 0.0, -1.0]) / 0.2
     assert far.item() == pytest.approx(-logits.log_softmax(0)[2].item())
 
 
-def test_the_neighbour_term_takes_what_a_small_bank_has() -> None:
+def test_the_neighbor_term_takes_what_a_small_bank_has() -> None:
     features, feature_bank = features_that_prefer([1, 0], 3)
-    three = neighbour_loss(QUERY, BANK, features, feature_bank, neighbours=3, temperature=0.2)
-    twenty = neighbour_loss(QUERY, BANK, features, feature_bank, neighbours=20, temperature=0.2)
+    three = neighbor_cross_entropy(
+        QUERY, BANK, features, feature_bank, neighbors=3, temperature=0.2
+    )
+    twenty = neighbor_cross_entropy(
+        QUERY, BANK, features, feature_bank, neighbors=20, temperature=0.2
+    )
     torch.testing.assert_close(three, twenty)
 
 
-def test_the_neighbour_term_sends_no_gradient_to_features_or_banks() -> None:
+def test_the_neighbor_term_sends_no_gradient_to_features_or_banks() -> None:
     features, feature_bank = features_that_prefer([1, 0], 3)
     tensors = [t.clone().requires_grad_() for t in (QUERY, BANK, features, feature_bank)]
-    neighbour_loss(*tensors, neighbours=2, temperature=0.2).backward()
+    neighbor_cross_entropy(*tensors, neighbors=2, temperature=0.2).backward()
     query, *others = tensors
     assert query.grad is not None and query.grad.abs().sum() > 0
     assert all(tensor.grad is None for tensor in others)
@@ -92,9 +98,9 @@ def test_empty_banks_cost_nothing_and_keep_the_graph() -> None:
     query = QUERY.clone().requires_grad_()
     empty = torch.zeros(0, 2)
     contrast = info_nce(query, KEY, empty, 0.2)
-    neighbour = neighbour_loss(query, empty, QUERY, empty, neighbours=20, temperature=0.2)
-    (contrast + neighbour).backward()
-    assert contrast.item() == 0 and neighbour.item() == 0
+    neighbor = neighbor_cross_entropy(query, empty, QUERY, empty, neighbors=20, temperature=0.2)
+    (contrast + neighbor).backward()
+    assert contrast.item() == 0 and neighbor.item() == 0
     assert query.grad is not None and query.grad.abs().max() == 0
 
 

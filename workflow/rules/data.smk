@@ -4,10 +4,10 @@
 rule phantom:
     output:
         marker=DATA / "phantom/{dataset}.json",
-    params:
-        job=lambda w: canonical(jobs.phantom(PLAN, w.dataset)),
     log:
         "logs/phantom/{dataset}.log",
+    params:
+        job=lambda w: canonical(jobs.phantom(PLAN, w.dataset)),
     shell:
         "arco phantom --job {params.job:q} 2> {log}"
 
@@ -24,11 +24,11 @@ rule prepare:
         original_files,
     output:
         manifest=PREPARED / "manifest.json",
-    params:
-        job=lambda w: canonical(jobs.prepare(PLAN, w.dataset)),
     log:
         f"logs/prepare/{VARIANT}/{{dataset}}.log",
     threads: 2
+    params:
+        job=lambda w: canonical(jobs.prepare(PLAN, w.dataset)),
     shell:
         "arco prepare --job {params.job:q} --workers {threads} 2> {log}"
 
@@ -43,11 +43,15 @@ rule split:
         user_lists,
         manifest=PREPARED / "manifest.json",
     output:
-        expand(PREPARED / "splits/{part}.txt", part=["train", "val", "test"], allow_missing=True),
-    params:
-        job=lambda w: canonical(jobs.split(PLAN, w.dataset)),
+        expand(
+            PREPARED / "splits/{part}.txt",
+            part=["train", "val", "test"],
+            allow_missing=True,
+        ),
     log:
         f"logs/split/{VARIANT}/{{dataset}}.log",
+    params:
+        job=lambda w: canonical(jobs.split(PLAN, w.dataset)),
     shell:
         "arco split --job {params.job:q} 2> {log}"
 
@@ -59,9 +63,9 @@ rule label:
         training=PREPARED / "splits/train.txt",
     output:
         PREPARED / "splits/labeled_{labels}.txt",
-    params:
-        job=lambda w: canonical(jobs.split(PLAN, w.dataset, w.labels)),
     log:
         f"logs/split/{VARIANT}/{{dataset}}-{{labels}}.log",
+    params:
+        job=lambda w: canonical(jobs.split(PLAN, w.dataset, w.labels)),
     shell:
         "arco split --job {params.job:q} 2> {log}"

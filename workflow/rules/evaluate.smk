@@ -7,13 +7,13 @@ rule evaluate:
     output:
         metrics=RUN / "metrics.csv",
         predictions=directory(RUN / "predictions"),
-    params:
-        job=lambda w: canonical(jobs.evaluate(PLAN, cell(w), "test")),
     log:
         f"logs/evaluate/{VARIANT}/{{dataset}}/{{labels}}/{{recipe}}/seed{{seed}}-test.log",
     threads: SECTIONS.runtime.threads
     resources:
         gpu=1,
+    params:
+        job=lambda w: canonical(jobs.evaluate(PLAN, cell(w), "test")),
     shell:
         "arco evaluate --job {params.job:q} --threads {threads} 2> {log}"
 
@@ -24,7 +24,7 @@ use rule evaluate as validate with:
     output:
         metrics=RUN / "metrics_val.csv",
         predictions=directory(RUN / "predictions_val"),
-    params:
-        job=lambda w: canonical(jobs.evaluate(PLAN, cell(w), "val")),
     log:
         f"logs/evaluate/{VARIANT}/{{dataset}}/{{labels}}/{{recipe}}/seed{{seed}}-val.log",
+    params:
+        job=lambda w: canonical(jobs.evaluate(PLAN, cell(w), "val")),

@@ -9,12 +9,12 @@ rule table:
         markdown=PLAN.paths.table("{table}", "md"),
         latex=PLAN.paths.table("{table}", "tex"),
         json=PLAN.paths.table("{table}", "json"),
-    params:
-        job=lambda w: canonical(jobs.table(PLAN, w.table)),
-    wildcard_constraints:
-        table="|".join(SECTIONS.tables),
     log:
         "logs/tables/{table}.log",
+    wildcard_constraints:
+        table="|".join(SECTIONS.tables),
+    params:
+        job=lambda w: canonical(jobs.table(PLAN, w.table)),
     shell:
         "arco table --job {params.job:q} 2> {log}"
 
@@ -27,11 +27,11 @@ rule figure:
         pdf=PLAN.paths.figure("{figure}", "pdf"),
         csv=PLAN.paths.figure("{figure}", "csv"),
         json=PLAN.paths.figure("{figure}", "json"),
-    params:
-        job=lambda w: canonical(jobs.figure(PLAN, w.figure)),
-    wildcard_constraints:
-        figure="|".join(SECTIONS.figures),
     log:
         "logs/figures/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(SECTIONS.figures),
+    params:
+        job=lambda w: canonical(jobs.figure(PLAN, w.figure)),
     shell:
         "arco figure --job {params.job:q} 2> {log}"

@@ -3,13 +3,17 @@
 
 def pretrain_job(wildcards):
     """The pretraining that the wildcards name."""
-    run = PretrainingRun(wildcards.dataset, wildcards.labels, wildcards.name, int(wildcards.seed))
+    run = PretrainingRun(
+        wildcards.dataset, wildcards.labels, wildcards.name, int(wildcards.seed)
+    )
     return jobs.pretrain(PLAN, run)
 
 
 def cell(wildcards):
     """The cell that the wildcards name."""
-    return Cell(wildcards.dataset, wildcards.labels, wildcards.recipe, int(wildcards.seed))
+    return Cell(
+        wildcards.dataset, wildcards.labels, wildcards.recipe, int(wildcards.seed)
+    )
 
 
 rule pretrain:
@@ -20,13 +24,13 @@ rule pretrain:
         settings=PRETRAINED / "settings.json",
         history=PRETRAINED / "history.csv",
         provenance=PRETRAINED / "provenance.json",
-    params:
-        job=lambda w: canonical(pretrain_job(w)),
     log:
         f"logs/pretrain/{VARIANT}/{{dataset}}/{{labels}}/{{name}}/seed{{seed}}.log",
     threads: SECTIONS.runtime.threads
     resources:
         gpu=1,
+    params:
+        job=lambda w: canonical(pretrain_job(w)),
     shell:
         "arco pretrain --job {params.job:q} --threads {threads} 2> {log}"
 
@@ -39,12 +43,12 @@ rule finetune:
         settings=RUN / "settings.json",
         history=RUN / "history.csv",
         provenance=RUN / "provenance.json",
-    params:
-        job=lambda w: canonical(jobs.finetune(PLAN, cell(w))),
     log:
         f"logs/finetune/{VARIANT}/{{dataset}}/{{labels}}/{{recipe}}/seed{{seed}}.log",
     threads: SECTIONS.runtime.threads
     resources:
         gpu=1,
+    params:
+        job=lambda w: canonical(jobs.finetune(PLAN, cell(w))),
     shell:
         "arco finetune --job {params.job:q} --threads {threads} 2> {log}"

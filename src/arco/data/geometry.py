@@ -3,6 +3,9 @@
 Arrays are [Z, H, W]: the reverse of the axis order x, y, z in which files and `Geometry` count.
 """
 
+# SimpleITK is typed, but only in part.
+# mypy: untyped-calls-exclude=SimpleITK
+
 from __future__ import annotations
 
 import gzip
@@ -12,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -69,8 +73,22 @@ def geometry_of(image: sitk.Image) -> Geometry:
     )
 
 
+def placed(array: np.ndarray, geometry: Geometry) -> sitk.Image:
+    """An array over (z, y, x) as an image on the grid `geometry`."""
+    image = sitk.GetImageFromArray(array)
+    _place(image, geometry)
+    return image
+
+
 def displacement(first: Geometry, second: Geometry) -> float:
-    """How far two grids of equal size lie apart: the most any corner moves, in voxels of `first`."""
+    """How far apart two grids of equal size lie.
+
+    Returns:
+        The longest way between corresponding corners, in voxels of `first` (its finest axis).
+
+    Raises:
+        ValueError: the sizes differ.
+    """
     if first.size != second.size:
         raise ValueError(f"grids of sizes {first.size} and {second.size} cannot be compared")
     corners = np.array(list(product(*((0, length - 1) for length in first.size))))
@@ -120,7 +138,9 @@ def to_prepared(
     return sitk.GetArrayFromImage(canonical)
 
 
-def to_native(labels: np.ndarray, geometry: Geometry, image_size: Sequence[int] | None) -> np.ndarray:
+def to_native(
+    labels: np.ndarray, geometry: Geometry, image_size: Sequence[int] | None
+) -> np.ndarray:
     """Class indices carried from the prepared grid back to the scan's own.
 
     Args:
@@ -132,11 +152,12 @@ def to_native(labels: np.ndarray, geometry: Geometry, image_size: Sequence[int] 
         Array over (z, y, x) of the native file, of the same type; each voxel takes the class of
         the prepared pixel it lies in.
     """
-    native = _blank(geometry)
+    native = sitk.Image(geometry.size, sitk.sitkUInt8)
+    _place(native, geometry)
     grid = _resized(geometry_of(_canonical(native, image_size)), image_size)
     if labels.shape != grid.size[::-1]:
         raise ValueError(f"labels of shape {labels.shape} do not fit a grid of {grid.size[::-1]}")
-    prepared = _placed(labels, grid)
+    prepared = placed(labels, grid)
     carried = sitk.Resample(prepared, native, sitk.Transform(), sitk.sitkNearestNeighbor)
     return sitk.GetArrayFromImage(carried)
 
@@ -149,7 +170,7 @@ def write_labels(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
     """
     with files.atomic(path) as temporary:
         try:
-            sitk.WriteImage(_placed(labels, geometry), str(temporary), useCompression=True)
+            sitk.WriteImage(placed(labels, geometry), str(temporary), useCompression=True)
         except RuntimeError as error:
             raise ArcoError(
                 f"cannot write {path}; free some space or choose a writable folder"
@@ -158,9 +179,9 @@ def write_labels(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
 
 def _canonical(image: sitk.Image, image_size: Sequence[int] | None) -> sitk.Image:
     orientation = geometry_of(image).orientation
-    return sitk.DICOMOrient(
-        image, canonical_orientation(orientation, sliced=image_size is not None)
-    )
+    target = canonical_orientation(orientation, sliced=image_size is not None)
+    turned: sitk.Image = sitk.DICOMOrient(image, target)
+    return turned
 
 
 def _resized(geometry: Geometry, image_size: Sequence[int] | None) -> Geometry:
@@ -180,18 +201,6 @@ def _resized(geometry: Geometry, image_size: Sequence[int] | None) -> Geometry:
         geometry.direction,
         geometry.orientation,
     )
-
-
-def _blank(geometry: Geometry) -> sitk.Image:
-    image = sitk.Image(geometry.size, sitk.sitkUInt8)
-    _place(image, geometry)
-    return image
-
-
-def _placed(array: np.ndarray, geometry: Geometry) -> sitk.Image:
-    image = sitk.GetImageFromArray(array)
-    _place(image, geometry)
-    return image
 
 
 def _place(image: sitk.Image, geometry: Geometry) -> None:
@@ -222,8 +231,8 @@ def _check_complete(path: Path) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
         return
     try:
-        header = nibabel.load(path)
-        needed = header.dataobj.offset + math.prod(header.shape) * header.get_data_dtype().itemsize
+        image: Any = nibabel.load(path)  # typed as any file format, without voxels
+        needed = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
         complete = _length(path) >= needed
     except (ImageFileError, HeaderDataError) as error:
         raise ArcoError(f"{path} is not a NIfTI image; restore it from the download") from error

@@ -20,6 +20,9 @@ from typing import Any
 from arco import files
 from arco.errors import ArcoError
 
+SUFFIXES = {"images": ".npy", "labels": ".npy", "truth": ".nii.gz", "cases": ".json"}
+"""What lies in a prepared folder: one file per case in each of these folders."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -118,6 +121,11 @@ class Manifest:
         if case not in self.cases:
             raise ArcoError(f"there is no prepared case {case}; run `arco prepare` for its dataset")
         return self.cases[case]
+
+
+def prepared_file(folder: Path, kind: str, case: str) -> Path:
+    """The file of a case in a prepared folder; `kind` is a key of `SUFFIXES`."""
+    return folder / kind / f"{case}{SUFFIXES[kind]}"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -2,7 +2,7 @@
 
 Definitions and numbers are those of medpy 0.5 (`medpy.metric.binary`: dc, jc, asd, assd, hd95 at
 its default connectivity 1), computed from one pass over the surfaces. One deliberate deviation:
-where a score is undefined, medpy raises or answers 0; here it is NaN, never a made-up number.
+where a score is undefined, medpy raises or answers 1; here it is NaN, never a made-up number.
 
     prediction  truth       Dice, Jaccard   distances
     empty       empty       NaN             NaN
@@ -175,8 +175,8 @@ def _scaled(scores: SurfaceScores, factor: float) -> SurfaceScores:
 def _overlap(prediction: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[int, int]:
     """How many voxels the masks share, and the sum of their sizes."""
     predicted, true = _checked_masks(prediction, truth)
-    shared = np.count_nonzero(predicted & true)
-    return shared, np.count_nonzero(predicted) + np.count_nonzero(true)
+    shared = int(np.count_nonzero(predicted & true))
+    return shared, int(np.count_nonzero(predicted)) + int(np.count_nonzero(true))
 
 
 def _measurable(

@@ -24,13 +24,9 @@ Distances = npt.NDArray[np.float64]
 # They were measured on blobs, shells, planes and noise; `benchmarks/bench_metrics.py` shows the
 # outcome, which a factor of two in any of them hardly changes.
 _COST_PER_TARGET = 1.0
-_COST_PER_QUERY = 10.0
-_COST_PER_CANDIDATE = 2.5
+_COST_PER_QUERY = 4.0
+_COST_PER_CANDIDATE = 2.0
 _SAMPLED_QUERIES = 64
-
-# Wide leaves and no rebalancing: compact, balanced trees took up to ten times longer to build and
-# to search where a query sees many voxels at nearly the same distance.
-_TREE_OPTIONS = {"leafsize": 32, "compact_nodes": False, "balanced_tree": False}
 
 
 @dataclass(frozen=True)
@@ -127,10 +123,13 @@ def _positive_distances(queries: Mask, target: Mask, spacing: npt.NDArray[np.flo
     least_cost += _COST_PER_QUERY * np.count_nonzero(queries)
     if least_cost < target.size:
         points = np.argwhere(queries) * spacing
-        tree = cKDTree(np.argwhere(target) * spacing, **_TREE_OPTIONS)
+        # Wide leaves, neither rebalanced nor shrunk: with the defaults, a query that sees many
+        # voxels at nearly the same distance took eight times longer.
+        tree = cKDTree(
+            np.argwhere(target) * spacing, leafsize=32, compact_nodes=False, balanced_tree=False
+        )
         if least_cost + _search_cost(tree, points, spacing) < target.size:
-            nearest: Distances = tree.query(points)[0]
-            return nearest
+            return np.asarray(tree.query(points)[0])
     return _transform_distances(queries, target, spacing)
 
 
@@ -158,5 +157,4 @@ def _transform_distances(
         ~target, sampling=spacing, return_distances=False, return_indices=True
     )
     offsets = nearest[:, queries] - np.stack(np.nonzero(queries))
-    lengths: Distances = np.linalg.norm(offsets * spacing[:, None], axis=0)
-    return lengths
+    return np.asarray(np.linalg.norm(offsets * spacing[:, None], axis=0))

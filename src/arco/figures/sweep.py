@@ -19,10 +19,11 @@ from arco.figures.style import CAPTION_SIZE, colors, house_style, save
 from arco.provenance import conditions
 from arco.tables.collect import AVERAGE, FRACTIONS, RunScores, Summary, read_runs, summarize
 from arco.tables.formats import csv_text, json_text
+from arco.tables.layout import ARROWS
 from arco.tables.numerals import unit
 
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 2.6, 1.9, 1.5  # inches
-CHARACTERS_PER_INCH = 14
+CHARACTERS_PER_INCH = 17
 COLUMNS = (
     "sweep", "key", "value", "score", "unit", "mean", "std", "seeds", "cases", "scores",
     "undefined", "shared_setting",
@@ -119,11 +120,12 @@ def _caption(figure: schema.Figure, points: Sequence[Point], conditions_text: st
     if any(point.shared for point in points):
         reading.append("Ringed: the setting that all panels share.")
     for score in figure.scores:
-        summaries = [point.summary for point in points if point.score == score]
-        undefined = sum(summary.undefined for summary in summaries)
+        of_score = [point.summary for point in points if point.score == score]
+        distinct = {summary.metrics: summary for summary in of_score}.values()  # shared ones once
+        undefined = sum(summary.undefined for summary in distinct)
         if undefined:
             reading.append(
-                f"{score.label}: {undefined} of {sum(summary.scores for summary in summaries)} "
+                f"{score.label}: {undefined} of {sum(summary.scores for summary in distinct)} "
                 "scores are undefined (empty prediction or truth) and left out."
             )
     return " ".join([figure.caption, *reading, conditions_text])
@@ -138,10 +140,10 @@ def _draw(figure: schema.Figure, points: Sequence[Point], caption: str) -> Figur
         for column, sweep in enumerate(figure.sweeps):
             shown = [point for point in points if (point.sweep, point.score) == (sweep, score)]
             _panel(axes[row, column], sorted(shown, key=lambda point: point.value), color)
-        arrow = {"high": "↑", "low": "↓"}[score.best]
-        axes[row, 0].set_ylabel(f"{score.label} {arrow}")
+        axes[row, 0].set_ylabel(f"{score.label} {ARROWS[score.best]}")
     for column, sweep in enumerate(figure.sweeps):
         axes[-1, column].set_xlabel(sweep.label)
+    drawing.align_xlabels(axes[-1])
     drawing.suptitle(figure.title)
     wrapped = textwrap.fill(caption, int(CHARACTERS_PER_INCH * width))
     drawing.supxlabel(wrapped, fontsize=CAPTION_SIZE, x=0.01, ha="left")

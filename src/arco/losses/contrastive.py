@@ -32,26 +32,26 @@ def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: floa
     return -functional.log_softmax(logits, dim=1)[:, 0].mean()
 
 
-def neighbour_loss(
+def neighbor_cross_entropy(
     queries: Tensor,
     bank: Tensor,
     features: Tensor,
     feature_bank: Tensor,
     *,
-    neighbours: int,
+    neighbors: int,
     temperature: float,
 ) -> Tensor:
     """Pull queries to bank entries that an earlier layer finds similar.
 
-    The neighbour term of Van Gansbeke et al., NeurIPS 2021: cross-entropy over the bank, averaged
-    over the neighbours. The positive key takes no part in it.
+    The neighbor term of Van Gansbeke et al., NeurIPS 2021: cross-entropy over the bank, averaged
+    over the neighbors. The positive key takes no part in it.
 
     Args:
         queries: [B, D]; the only argument that receives a gradient.
         bank: [K, D], keys of other images; K may be 0, the loss is then 0.
-        features: [B, F], backbone features of the queries, which choose the neighbours.
+        features: [B, F], backbone features of the queries, which choose the neighbors.
         feature_bank: [K, F], row k belongs to the same image as row k of `bank`.
-        neighbours: entries per query; all of them where the bank holds fewer.
+        neighbors: entries per query; all of them where the bank holds fewer.
         temperature: positive.
 
     Returns:
@@ -59,7 +59,7 @@ def neighbour_loss(
     """
     with torch.no_grad():
         alike = functional.normalize(features, dim=1) @ functional.normalize(feature_bank, dim=1).T
-        nearest = alike.topk(min(neighbours, len(bank)), dim=1).indices
+        nearest = alike.topk(min(neighbors, len(bank)), dim=1).indices
     references = functional.normalize(bank.detach(), dim=1)
     logits = functional.normalize(queries, dim=1) @ references.T / temperature
     chosen = functional.log_softmax(logits, dim=1).gather(1, nearest)

@@ -28,23 +28,32 @@ from arco.models.pyramid import (
 
 
 def mix(weight: Tensor, maps: Tensor) -> Tensor:
-    """A bias-free 1-wide convolution: [out, in] on [B, in, *S]."""
-    return (weight @ maps.flatten(2)).unflatten(2, maps.shape[2:])
+    """A bias-free 1-wide convolution: [out, in] on maps [in, B, *S]."""
+    return (weight @ maps.flatten(1)).view(-1, *maps.shape[1:])
+
+
+def raised(maps: Tensor, sizes: tuple[Size, ...]) -> Tensor:
+    """Maps [channels, B, *sizes[0]] interpolated through all of `sizes`."""
+    return along_axes(maps, chain_matrices(sizes, kind_of(maps)), first=2)
 
 
 def merge(features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     """The collapsed recursion: raise, then add the next level's maps times its weight.
 
     Args:
-        features: maps [B, c_l, *S_l] in rising resolution.
+        features: maps [c_l, B, *S_l] in rising resolution. Channels lead, so that a weight is
+            applied to all images by one matrix product.
         weights: one matrix [out, c_l] per map.
 
     Returns:
-        [B, out, *S] at the resolution of the last map.
+        [out, B, *S] at the resolution of the last map.
     """
+    sizes = sizes_of(features)
     merged = mix(weights[0], features[0])
-    for maps, weight in zip(features[1:], weights[1:], strict=True):
-        merged = upsample(merged, maps.shape[2:]) + mix(weight, maps)
+    for level in range(1, len(features)):
+        up = raised(merged, sizes[level - 1 : level + 1])
+        added = torch.addmm(up.flatten(1), weights[level], features[level].flatten(1))
+        merged = added.view_as(up)
     return merged
 
 
@@ -64,19 +73,17 @@ class RepresentationHead(nn.Module):
         super().__init__()
         self.feature_channels = tuple(feature_channels)
         *inner, joined = itertools.accumulate(feature_channels)
-        self.mixers = nn.ModuleList(
-            nn.Linear(incoming, outgoing, bias=False)
-            for incoming, outgoing in [*((channels, channels) for channels in inner), (joined, width)]
-        )
+        shapes = [*((channels, channels) for channels in inner), (joined, width)]
+        self.weights = nn.ParameterList(nn.Linear(*shape, bias=False).weight for shape in shapes)
 
-    def _weights(self) -> list[Tensor]:
+    def _mixing(self) -> list[Tensor]:
         """W_0 + I, ..., W_3 + I, W_4."""
-        *inner, last = [mixer.weight for mixer in self.mixers]
+        *inner, last = self.weights
         return [weight + torch.eye(len(weight)).to(weight) for weight in inner] + [last]
 
     def matrices(self) -> list[Tensor]:
-        """A_l [D, c_l] of each level; r is `merge(features, matrices())`."""
-        weights = self._weights()
+        """The matrix A_l [D, c_l] of each level: `merge` of features with them is r."""
+        weights = self._mixing()
         product = weights.pop()
         collapsed = []
         for channels, weight in zip(
@@ -87,15 +94,16 @@ class RepresentationHead(nn.Module):
         return [product, *reversed(collapsed)]
 
     def dense(self, features: Sequence[Tensor]) -> Tensor:
-        """r at every pixel by the definition above, [B, D, *S]; for small images and tests."""
-        weights = self._weights()
-        merged = mix(weights[0], features[0])
+        """The definition above at every pixel, [B, D, *S]; for small images and tests."""
+        weights = self._mixing()
+        merged = mix(weights[0], features[0].transpose(0, 1))
         for maps, weight in zip(features[1:], weights[1:], strict=True):
-            merged = mix(weight, torch.cat([upsample(merged, maps.shape[2:]), maps], dim=1))
-        return merged
+            up = upsample(merged.transpose(0, 1), maps.shape[2:])
+            merged = mix(weight, torch.cat([up, maps], dim=1).transpose(0, 1))
+        return merged.transpose(0, 1)
 
     def at(self, features: Sequence[Tensor], pixels: Tensor) -> Tensor:
-        """r at n pixels, [n, D].
+        """Representations of n pixels, [n, D].
 
         One call for all classes is cheaper than one call for each: the backward pass fills a
         map per level and call. Working memory is about 10 n sum(c_l) numbers in 2D.
@@ -108,8 +116,8 @@ class RepresentationHead(nn.Module):
         gathered = []
         for level, maps in enumerate(features):
             near = neighborhood(pixels, sizes[level:], maps.dtype)
-            rows = maps.flatten(2)[near.images.unsqueeze(1), :, near.pixels]
-            gathered.append((near.weights.unsqueeze(1) @ rows).squeeze(1))
+            rows = maps.flatten(2)[near.images, :, near.pixels]
+            gathered.append((near.weights.unsqueeze(2) * rows).sum(dim=0))
         return torch.cat(gathered, dim=1) @ torch.cat(self.matrices(), dim=1).T
 
     def class_means(self, features: Sequence[Tensor], masks: Tensor) -> Tensor:
@@ -131,7 +139,7 @@ class RepresentationHead(nn.Module):
             sums.insert(0, per_image.sum(dim=0))
             if level > 0:
                 step = chain_matrices(sizes[level - 1 : level + 1], kind_of(maps))
-                weights = along_axes(weights, [matrix.T for matrix in step])
+                weights = along_axes(weights, [matrix.T for matrix in step], first=2)
         counts = masks.flatten(1).sum(dim=1, keepdim=True).clamp_min(1)
         return torch.cat(sums, dim=1) @ torch.cat(self.matrices(), dim=1).T / counts
 
@@ -139,7 +147,8 @@ class RepresentationHead(nn.Module):
         """Adaptive average pooling of r, [B, D, *size]."""
         sizes = sizes_of(features)
         pooled = [
-            along_axes(maps, pooling_matrices(sizes[level:], tuple(size), kind_of(maps)))
+            along_axes(maps, pooling_matrices(sizes[level:], size, kind_of(maps)), first=2)
             for level, maps in enumerate(features)
         ]
-        return mix(torch.cat(self.matrices(), dim=1), torch.cat(pooled, dim=1))
+        joined = torch.cat(pooled, dim=1).transpose(0, 1)
+        return mix(torch.cat(self.matrices(), dim=1), joined).transpose(0, 1)

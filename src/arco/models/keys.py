@@ -15,14 +15,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arco.models.head import RepresentationHead, merge, mix
-from arco.models.pyramid import Size, neighborhood, sizes_of, squared_norms, upsample
+from arco.models.head import RepresentationHead, merge
+from arco.models.pyramid import (
+    Size,
+    along_axes,
+    chain_matrices,
+    kind_of,
+    neighborhood,
+    sizes_of,
+    squared_norms,
+)
 
 COARSE_SHARE = 16
 """A level is coarse if the full resolution has at least this many times its pixels."""
 
-SMALLEST_NORM = 1e-8
-"""Shorter vectors count as this long, as in torch's cosine similarity."""
+QUERY_BLOCK = 64
+"""Queries compared at a time; bounds the memory of their maps of partial dot products."""
+
+SMALLEST_NORM = 1e-12
+"""Shorter vectors count as this long, as in `torch.nn.functional.normalize`."""
 
 
 class KeyField:
@@ -41,32 +52,36 @@ class KeyField:
     def __init__(
         self, head: RepresentationHead, features: Sequence[Tensor], *, cosine: bool = True
     ) -> None:
-        matrices, sizes = head.matrices(), sizes_of(features)
         split = _count_coarse(features)
-        self._coarse, self._coarse_matrices = features[:split], matrices[:split]
-        self._fine_matrix = torch.cat(matrices[split:], dim=1)
+        matrices, sizes = head.matrices(), sizes_of(features)
+        finest = features[-1]
+        pixels, channels = finest[0, 0].numel(), sum(head.feature_channels[split:])
+        self._cosine = cosine
         self._sizes = sizes[split - 1 :]
-        pixels = features[-1][0, 0].numel()
-        self._fine = features[-1].new_empty(len(features[-1]), pixels, self._fine_matrix.shape[1])
-        self._scale = self._fine.new_ones(self._fine.shape[:2])
-        # Image by image, or working memory would be that of the maps this class avoids.
-        for image in range(len(self._fine)):
-            maps = [level[image : image + 1] for level in features]
-            fine = torch.cat([_raise(maps[k], sizes[k:]) for k in range(split, len(maps))], dim=1)
-            self._fine[image] = fine[0].flatten(1).T
+        self._coarse = [maps.transpose(0, 1).contiguous() for maps in features[:split]]
+        self._coarse_matrices = matrices[:split]
+        self._fine_matrix = torch.cat(matrices[split:], dim=1)
+        self._fine = finest.new_empty(len(finest), pixels, channels)
+        self._scale = finest.new_ones(len(finest), pixels)
+        # Image by image: whole-batch temporaries would be as large as what this class avoids.
+        for image, rows in enumerate(self._fine):
+            raised = [
+                _rows(maps[image], sizes[level:])
+                for level, maps in enumerate(features[split:], start=split)
+            ]
+            torch.cat(raised, dim=1, out=rows)
             if cosine:
-                norms = self._norms(maps[:split], fine)
+                norms = self._norms([maps[:, [image]] for maps in self._coarse], rows)
                 self._scale[image] = norms.clamp_min(SMALLEST_NORM).reciprocal()
-        self._fine, self._scale, self._cosine = self._fine.flatten(0, 1), self._scale.flatten(), cosine
 
     def _norms(self, coarse: Sequence[Tensor], fine: Tensor) -> Tensor:
         """|r| of the pixels of one image, [P]: |u + A h|^2 = |u|^2 + h . (2 A'u + A'A h)."""
-        partial = squared_norms(merge(coarse, self._coarse_matrices), self._sizes)
+        partial = squared_norms(merge(coarse, self._coarse_matrices)[:, 0], self._sizes)
         seen_by_fine = [self._fine_matrix.T @ matrix for matrix in self._coarse_matrices]
-        crossed = _raise(merge(coarse, seen_by_fine), self._sizes)
+        crossed = _rows(merge(coarse, seen_by_fine)[:, 0], self._sizes)
         gram = self._fine_matrix.T @ self._fine_matrix
-        square = partial + (fine * (2 * crossed + mix(gram, fine))).sum(dim=1)
-        return square.flatten().clamp_min(0).sqrt()
+        products = torch.addmm(crossed, fine, gram, beta=2).mul_(fine).sum(dim=1)
+        return (partial.flatten() + products).clamp_min(0).sqrt()
 
     def similarity(self, queries: Tensor, pixels: Tensor) -> Tensor:
         """Cosine similarities or dot products of each query with its own keys.
@@ -79,16 +94,28 @@ class KeyField:
             [Q, K].
         """
         if self._cosine:
-            queries = functional.normalize(queries, dim=1, eps=SMALLEST_NORM)
+            queries = functional.normalize(queries, dim=1)
+        dot_products = [
+            self._dot_products(
+                queries[start : start + QUERY_BLOCK], pixels[start : start + QUERY_BLOCK]
+            )
+            for start in range(0, len(queries), QUERY_BLOCK)
+        ]
+        return torch.cat(dot_products) * self._scale.flatten()[pixels]
+
+    def _dot_products(self, queries: Tensor, pixels: Tensor) -> Tensor:
+        """As `similarity`, before dividing by the lengths of the keys."""
+        near = neighborhood(pixels, self._sizes, queries.dtype)
         maps = merge(self._coarse, [queries @ matrix for matrix in self._coarse_matrices])
-        near = neighborhood(pixels, self._sizes, maps.dtype)
-        rows = torch.arange(len(queries), device=pixels.device).unsqueeze(1)
-        index = (near.images * len(queries) + rows) * maps[0, 0].numel()
-        read = maps.flatten().index_select(0, (index.unsqueeze(2) + near.pixels).flatten())
-        coarse = (read.view_as(near.weights) * near.weights).sum(dim=2)
-        gathered = self._fine.index_select(0, pixels.flatten()).unflatten(0, pixels.shape)
-        fine = (gathered @ (queries @ self._fine_matrix).unsqueeze(2)).squeeze(2)
-        return (coarse + fine) * self._scale[pixels]
+        rows = torch.arange(len(queries), device=pixels.device).unsqueeze(1) * maps.shape[1]
+        index = (rows + near.images) * maps[0, 0].numel() + near.pixels
+        read = maps.flatten().index_select(0, index.flatten()).view_as(near.weights)
+        coarse = (read * near.weights).sum(dim=0)
+        fine = self._fine.flatten(0, 1).index_select(0, pixels.flatten())
+        projected = (queries @ self._fine_matrix).unsqueeze(2)
+        return torch.baddbmm(coarse.unsqueeze(2), fine.view(*pixels.shape, -1), projected).squeeze(
+            2
+        )
 
 
 def _count_coarse(features: Sequence[Tensor]) -> int:
@@ -97,8 +124,9 @@ def _count_coarse(features: Sequence[Tensor]) -> int:
     return max(1, sum(COARSE_SHARE * count <= pixels[-1] for count in pixels))
 
 
-def _raise(maps: Tensor, sizes: Sequence[Size]) -> Tensor:
-    """Interpolate maps of size `sizes[0]` through all others."""
-    for size in sizes[1:]:
-        maps = upsample(maps, size)
-    return maps
+def _rows(maps: Tensor, sizes: tuple[Size, ...]) -> Tensor:
+    """Maps [channels, *sizes[0]] of one image, raised through all sizes: [pixels, channels]."""
+    rows = maps.movedim(0, -1)
+    if len(sizes) > 1:
+        rows = along_axes(rows, chain_matrices(sizes, kind_of(maps)), first=0)
+    return rows.flatten(0, -2)

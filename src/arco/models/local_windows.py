@@ -1,6 +1,6 @@
 """Overlapping windows of a map, each average-pooled to the same small size.
 
-Neighbouring windows overlap by half. Every pooled window is therefore a block of one pooling of
+Neighboring windows overlap by half. Every pooled window is therefore a block of one pooling of
 the whole map, which is computed once: 49 windows of 64 x 64 pixels at stride 32, each pooled to
 8 x 8, are the 8 x 8 blocks at stride 4 of the map pooled to 32 x 32 (appendix Sec. E).
 """
@@ -38,9 +38,10 @@ def pool_to_cells(maps: Tensor, cells: int) -> Tensor:
     if min(size) < cells:
         raise ValueError(f"a map of {tuple(size)} pixels has no {cells} cells per axis")
     for axis, length in enumerate(size):
-        maps = maps.narrow(2 + axis, 0, length // cells * cells)
-        # The cell stays at the axis, its pixels move to the end and are averaged there.
-        maps = maps.unflatten(2 + axis, (cells, -1)).mean(3 + axis)
+        pixels = length // cells
+        kept = maps.narrow(2 + axis, 0, cells * pixels)
+        before, after = maps.shape[: 2 + axis], maps.shape[3 + axis :]
+        maps = kept.reshape(*before, cells, pixels, *after).mean(3 + axis)
     return maps.movedim(1, -1)
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 Size = tuple[int, ...]
-Kind = tuple[torch.dtype, torch.device]
+Kind = tuple[torch.device, torch.dtype]
 
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
@@ -34,19 +35,25 @@ def sizes_of(features: Sequence[Tensor]) -> tuple[Size, ...]:
 
 
 def kind_of(maps: Tensor) -> Kind:
-    """Type and device, as the functions below want them."""
-    return maps.dtype, maps.device
+    """Device and type, as the functions below want them."""
+    return maps.device, maps.dtype
 
 
-def along_axes(maps: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Multiply each of the last axes by its matrix [out, in], one matrix per axis."""
-    for axis, matrix in zip(range(-len(matrices), 0), matrices, strict=True):
+def along_axes(maps: Tensor, matrices: Sequence[Tensor], first: int) -> Tensor:
+    """Multiply successive axes of `maps`, from axis `first` on, by one matrix [out, in] each.
+
+    Matrix products beat `upsample` where maps have many channels, and hold for any linear map.
+    """
+    for axis, matrix in enumerate(matrices, first):
         maps = _along_axis(maps, matrix, axis)
     return maps
 
 
 def _along_axis(maps: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    return (maps.transpose(axis, -1) @ matrix.T).transpose(axis, -1)
+    if axis == maps.ndim - 1:
+        return maps @ matrix.T
+    shape = *maps.shape[:axis], len(matrix), *maps.shape[axis + 1 :]
+    return (matrix @ maps.flatten(axis + 1)).reshape(shape)
 
 
 def interpolation_matrix(coarse: int, fine: int) -> Tensor:
@@ -69,7 +76,7 @@ def chain_matrices(sizes: tuple[Size, ...], kind: Kind) -> tuple[Tensor, ...]:
 
     Args:
         sizes: spatial sizes passed, coarse to fine; a single one gives identities.
-        kind: type and device of the result.
+        kind: device and type of the result.
 
     Returns:
         One matrix [S_fine, S_coarse] per spatial axis, rows of sum 1.
@@ -77,7 +84,7 @@ def chain_matrices(sizes: tuple[Size, ...], kind: Kind) -> tuple[Tensor, ...]:
     return tuple(
         reduce(
             lambda product, step: interpolation_matrix(*step) @ product,
-            zip(lengths[:-1], lengths[1:], strict=True),
+            pairwise(lengths),
             torch.eye(lengths[0], dtype=torch.float64),
         ).to(*kind)
         for lengths in zip(*sizes, strict=True)
@@ -87,7 +94,7 @@ def chain_matrices(sizes: tuple[Size, ...], kind: Kind) -> tuple[Tensor, ...]:
 @lru_cache(maxsize=128)
 def pooling_matrices(sizes: tuple[Size, ...], cells: Size, kind: Kind) -> tuple[Tensor, ...]:
     """What interpolating through `sizes` and average pooling to `cells` does along each axis."""
-    chain = chain_matrices(sizes, (torch.float64, torch.device("cpu")))
+    chain = chain_matrices(sizes, (torch.device("cpu"), torch.float64))
     return tuple(
         (averaging_matrix(len(matrix), count) @ matrix).to(*kind)
         for matrix, count in zip(chain, cells, strict=True)
@@ -116,8 +123,8 @@ class Neighborhood:
 
     Attributes:
         images: [...] int64, which image of the batch each fine pixel lies in.
-        pixels: [..., k] int64 into the flattened coarse map of that image.
-        weights: [..., k], of sum 1.
+        pixels: [k, ...] int64 into the flattened coarse map of that image.
+        weights: [k, ...], of sum 1 over k.
     """
 
     images: Tensor
@@ -133,19 +140,18 @@ def neighborhood(pixels: Tensor, sizes: tuple[Size, ...], dtype: torch.dtype) ->
         sizes: spatial sizes passed, coarse to fine.
         dtype: type of the weights.
     """
-    neighbors = pixels.new_zeros(1)
-    weights = torch.ones(1, dtype=dtype, device=pixels.device)
+    bands = _bands(sizes, (pixels.device, dtype))
+    neighbors = torch.zeros_like(pixels).unsqueeze(0)
+    weights = torch.ones_like(neighbors, dtype=dtype)
     stride = 1
-    bands = _bands(sizes, (dtype, pixels.device))
-    for (first, entries), coarse, fine in reversed(
-        list(zip(bands, sizes[0], sizes[-1], strict=True))
-    ):
-        coordinate, pixels = pixels % fine, pixels // fine
-        offsets = torch.arange(entries.shape[1], device=pixels.device)
-        columns = first[coordinate].unsqueeze(-1) + offsets
-        neighbors = (stride * columns.unsqueeze(-1) + neighbors.unsqueeze(-2)).flatten(-2)
-        weights = (entries[coordinate].unsqueeze(-1) * weights.unsqueeze(-2)).flatten(-2)
-        stride *= coarse
+    for axis in reversed(range(len(bands))):
+        first, entries = bands[axis]
+        coordinate, pixels = pixels % sizes[-1][axis], pixels // sizes[-1][axis]
+        start = first[coordinate] * stride + neighbors
+        steps = range(entries.shape[1])
+        neighbors = torch.cat([start + step * stride for step in steps])
+        weights = torch.cat([entries[:, step][coordinate] * weights for step in steps])
+        stride *= sizes[0][axis]
     return Neighborhood(pixels, neighbors, weights)
 
 
@@ -157,13 +163,13 @@ def squared_norms(vectors: Tensor, sizes: tuple[Size, ...]) -> Tensor:
     fine values are linear in the squared lengths of the coarse vectors and of a few differences.
 
     Args:
-        vectors: [B, D, *sizes[0]], a vector along the second axis at every coarse pixel.
+        vectors: [D, *sizes[0]], a vector at every coarse pixel.
         sizes: spatial sizes passed, coarse to fine.
 
     Returns:
-        [B, *sizes[-1]].
+        [*sizes[-1]].
     """
-    return _squared_norms(vectors, _norm_matrices(sizes, kind_of(vectors)))
+    return _squared_norms(vectors, _norm_matrices(sizes, kind_of(vectors)), axis=0)
 
 
 @lru_cache(maxsize=128)
@@ -176,14 +182,15 @@ def _norm_matrices(sizes: tuple[Size, ...], kind: Kind) -> tuple[tuple[Tensor, .
     )
 
 
-def _squared_norms(vectors: Tensor, matrices: Sequence[Sequence[Tensor]]) -> Tensor:
-    """One axis of `squared_norms`; the axes after it are done inside."""
-    if not matrices:
-        return vectors.square().sum(dim=1)
-    axis, rest = -len(matrices), matrices[1:]
-    total = _along_axis(_squared_norms(vectors, rest), matrices[0][0], axis)
-    for gap, matrix in enumerate(matrices[0][1:], start=1):
-        pairs = vectors.shape[axis] - gap
-        differences = vectors.narrow(axis, gap, pairs) - vectors.narrow(axis, 0, pairs)
-        total = total + _along_axis(_squared_norms(differences, rest), matrix, axis)
+def _squared_norms(vectors: Tensor, matrices: tuple[tuple[Tensor, ...], ...], axis: int) -> Tensor:
+    """Spatial axis `axis` of `squared_norms`; the axes after it are done inside."""
+    if axis == len(matrices):
+        return vectors.square().sum(dim=0)
+    lengths, *gaps = matrices[axis]
+    total = _along_axis(_squared_norms(vectors, matrices, axis + 1), lengths, axis)
+    for gap, products in enumerate(gaps, start=1):
+        pairs = vectors.shape[axis + 1] - gap
+        differences = vectors.narrow(axis + 1, gap, pairs) - vectors.narrow(axis + 1, 0, pairs)
+        squares = _squared_norms(differences, matrices, axis + 1)
+        total = total + _along_axis(squares, products, axis)
     return total

@@ -7,6 +7,7 @@ same parts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -104,8 +105,7 @@ class Decoder(nn.Module):
         super().__init__()
         deep_first = tuple(reversed(channels))
         self.blocks = nn.ModuleList(
-            UpBlock(deep, skip, spatial_axes)
-            for deep, skip in zip(deep_first[:-1], deep_first[1:], strict=True)
+            UpBlock(deep, skip, spatial_axes) for deep, skip in pairwise(deep_first)
         )
 
     def forward(self, encoded: Sequence[Tensor]) -> list[Tensor]:

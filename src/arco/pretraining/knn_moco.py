@@ -1,4 +1,4 @@
-"""MoCo with a nearest-neighbour term: Van Gansbeke et al., NeurIPS 2021.
+"""MoCo with a nearest-neighbor term: Van Gansbeke et al., NeurIPS 2021.
 
 Keys whose backbone features lie nearest to the query's are further positives. The paper's
 multi-crop and AutoAugment are separate proposals and are not used.
@@ -14,7 +14,7 @@ from arco import fields
 from arco.contracts import Batch, Context, Progress, StepOutput, Trainable
 from arco.contrastive_views import random_view
 from arco.fields import Fraction, NonNegative, Positive, PositiveInt
-from arco.losses.contrastive import info_nce, neighbour_loss
+from arco.losses.contrastive import info_nce, neighbor_cross_entropy
 from arco.models.memory_bank import MemoryBank
 from arco.models.projection import ProjectedEncoder, spread
 from arco.models.teacher import Teacher
@@ -27,8 +27,8 @@ class Settings(fields.Settings):
         student_view, teacher_view: how the two views are drawn.
         hidden, embedding: widths of the projection head.
         memory_bank: entries kept, at most one for each training image.
-        neighbours: bank entries that count as positives of a query.
-        neighbour_weight: of the neighbour term.
+        neighbors: bank entries that count as positives of a query.
+        neighbor_weight: of the neighbor term.
         temperature: of the softmax over similarities.
         ema_decay: of the teacher.
     """
@@ -50,14 +50,14 @@ class Settings(fields.Settings):
     hidden: PositiveInt
     embedding: PositiveInt
     memory_bank: PositiveInt
-    neighbours: PositiveInt
-    neighbour_weight: NonNegative
+    neighbors: PositiveInt
+    neighbor_weight: NonNegative
     temperature: Positive
     ema_decay: Fraction
 
 
 class Method(Trainable):
-    """Descends InfoNCE plus the neighbour term.
+    """Descends InfoNCE plus the neighbor term.
 
     The bank keeps each key beside the backbone features it was projected from; both columns are
     pushed after the loss, so that no entry pairs features and keys of different images. Bounded
@@ -86,21 +86,21 @@ class Method(Trainable):
             key_features, keys = self.teacher.module(keys_from)
         bank, feature_bank = self.bank.contents()
         contrast = info_nce(queries, keys, bank, settings.temperature)
-        neighbour = neighbour_loss(
+        neighbor = neighbor_cross_entropy(
             queries,
             bank,
             features,
             feature_bank,
-            neighbours=settings.neighbours,
+            neighbors=settings.neighbors,
             temperature=settings.temperature,
         )
         self.bank.push(keys, key_features)
         logs = {
             "contrast": contrast.detach(),
-            "neighbour": neighbour.detach(),
+            "neighbor": neighbor.detach(),
             "feature_std": spread(features),
         }
-        return StepOutput(contrast + settings.neighbour_weight * neighbour, logs)
+        return StepOutput(contrast + settings.neighbor_weight * neighbor, logs)
 
     def after_update(self, progress: Progress) -> None:  # noqa: ARG002
         """Move the teacher."""

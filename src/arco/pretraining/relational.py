@@ -6,16 +6,17 @@ labeled images are segmented besides. Parents: ISD (ICCV 2021) and ACTION (You e
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from arco import fields
 from arco.contracts import Batch, Context, Progress, StepOutput, Trainable
 from arco.contrastive_views import apply_intensity, draw_intensity
 from arco.errors import ArcoError
-from arco.fields import Annotated, Field, Fraction, NonNegative, Positive, PositiveInt
+from arco.fields import Fraction, NonNegative, Positive, PositiveInt
 from arco.losses.relational import relational_loss
 from arco.losses.segmentation import supervised_loss
 from arco.models.local_windows import cells_per_axis, pool_to_cells, windows_of
@@ -33,7 +34,7 @@ class Settings(fields.Settings):
         memory_bank: mined images whose embeddings are kept.
         embedding: width of the global embedding.
         hidden: inner width of the global projector.
-        local_windows: windows per axis; neighbours overlap by half.
+        local_windows: windows per axis; neighbors overlap by half.
         local_pooling: each window is pooled to so many cells per axis; even.
         ema_decay: of the teacher.
         jitter: change of intensity between the views.

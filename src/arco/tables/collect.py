@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from arco.errors import ArcoError
@@ -32,16 +33,16 @@ class RunScores:
     Attributes:
         path: the metrics file they are from.
         cases: the case ids, sorted.
-        means: a row per class and one called `average`, a column per score; NaN where no case
+        means: mean over cases by (class, score), also for the class `average`; NaN where no case
             has a defined value. The average is NaN where any class is: over fewer classes it
             would be another quantity, and a network that misses an organ would gain by it.
-        undefined: how many case x class scores are undefined, in the same rows and columns.
+        undefined: how many case x class scores are undefined, by the same keys.
     """
 
     path: Path
     cases: tuple[str, ...]
-    means: pd.DataFrame
-    undefined: pd.DataFrame
+    means: dict[tuple[str, str], float]
+    undefined: dict[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -123,23 +124,33 @@ def read_run(path: Path, classes: Sequence[str], part: str) -> RunScores:
     frame = _read(path)
     for complaint in _complaints(frame, classes, part):
         raise _invalid(path, complaint)
-    values = frame[list(SCORES)]
-    means = values.groupby(frame["class"]).mean().loc[list(classes)]
-    undefined = values.isna().groupby(frame["class"]).sum().loc[list(classes)]
-    means.loc[AVERAGE] = means.mean(skipna=False)
-    undefined.loc[AVERAGE] = undefined.sum()
-    return RunScores(path, tuple(sorted(frame["case"].unique())), means, undefined)
+    cases = sorted(frame["case"].unique())
+    ordered = frame.sort_values(["class", "case"])[list(SCORES)]
+    values = ordered.to_numpy().reshape(len(classes), len(cases), len(SCORES))
+    defined = np.isfinite(values).sum(axis=1)
+    means = np.nansum(values, axis=1) / np.where(defined, defined, np.nan)
+    undefined = len(cases) - defined
+    means = np.vstack([means, means.mean(axis=0)])
+    undefined = np.vstack([undefined, undefined.sum(axis=0)])
+    keys = [(name, score) for name in (*sorted(classes), AVERAGE) for score in SCORES]
+    return RunScores(
+        path,
+        tuple(cases),
+        dict(zip(keys, means.ravel().tolist(), strict=True)),
+        dict(zip(keys, undefined.ravel().tolist(), strict=True)),
+    )
 
 
 def summarize(runs: Sequence[RunScores], class_name: str, score: str) -> Summary:
     """One score of one class (or `average`) over the runs of several seeds."""
-    scored_classes = len(runs[0].means) - 1 if class_name == AVERAGE else 1
+    classes = {name for name, _ in runs[0].means} - {AVERAGE}
+    scored_classes = len(classes) if class_name == AVERAGE else 1
     return Summary(
         metrics=tuple(str(run.path) for run in runs),
-        per_seed=tuple(float(run.means[score][class_name]) for run in runs),
+        per_seed=tuple(run.means[class_name, score] for run in runs),
         cases=len(runs[0].cases),
         scores=sum(len(run.cases) for run in runs) * scored_classes,
-        undefined=sum(int(run.undefined[score][class_name]) for run in runs),
+        undefined=sum(run.undefined[class_name, score] for run in runs),
     )
 
 
@@ -184,10 +195,10 @@ def _complaints(frame: pd.DataFrame, classes: Sequence[str], part: str) -> Itera
     rows_per_case = frame["case"].value_counts()
     if rows_per_case.min() < len(classes):
         yield f"case {rows_per_case.idxmin()} lacks a class"
-    values = frame[list(SCORES)]
-    if bool((values < 0).any(axis=None)) or bool((values == math.inf).any(axis=None)):
+    values = frame[list(SCORES)].to_numpy()
+    if np.any((values < 0) | np.isinf(values)):
         yield "a score is negative or infinite"
-    if bool((values[list(FRACTIONS)] > 1).any(axis=None)):
+    if np.any(frame[list(FRACTIONS)].to_numpy() > 1):
         yield "a Dice or Jaccard score is above 1"
 
 

@@ -81,7 +81,7 @@ def to_markdown(page: Page) -> str:
     lines = [
         f"**{_markdown(page.title)}**",
         "",
-        _markdown(page.caption),
+        _markdown(f"{page.caption} {page.conditions}"),
         "",
         _pipes([*leading, *map(_markdown, headings)]),
         _pipes([":--"] * len(leading) + ["--:"] * len(headings)),
@@ -117,7 +117,7 @@ def to_latex(page: Page) -> str:
         "% needs \\usepackage{booktabs}" + (" and \\usepackage{graphicx}" if wide else ""),
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{latex(page.title)}: {latex(page.caption)}}}",
+        rf"\caption{{{latex(f'{page.title}: {page.caption} {page.conditions}')}}}",
         *tabular,
         r"\begin{minipage}{\linewidth}\footnotesize",
         *notes,
@@ -150,7 +150,12 @@ def to_json(page: Page, settings: Mapping[str, Any], provenance: Mapping[str, An
         for line in page.lines
         for column, number in zip(page.columns, line.numbers, strict=True)
     ]
-    heading = {"title": page.title, "caption": page.caption, "notes": list(page.notes)}
+    heading = {
+        "title": page.title,
+        "caption": page.caption,
+        "conditions": page.conditions,
+        "notes": list(page.notes),
+    }
     return json_text({**heading, "provenance": provenance, "settings": settings, "cells": numbers})
 
 

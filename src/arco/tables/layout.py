@@ -56,6 +56,8 @@ class Page:
 
     Attributes:
         title, caption: its heading.
+        conditions: the sentence on data, scale, protocol and seeds; it belongs to the heading,
+            where nobody overlooks it.
         columns: what each number of a line is, labels entries outermost, then classes, then scores.
         cell_width: how many neighbouring numbers share a printed cell ("68.2/16.9" is two).
         headings: the heading of each printed cell below its labels entry.
@@ -66,6 +68,7 @@ class Page:
 
     title: str
     caption: str
+    conditions: str
     columns: tuple[Column, ...]
     cell_width: int
     headings: tuple[str, ...]
@@ -123,12 +126,13 @@ def lay_out(table: Table, summaries: Sequence[Sequence[Summary]], conditions: st
     return Page(
         title=table.title,
         caption=table.caption,
+        conditions=conditions,
         columns=tuple(columns),
         cell_width=len(table.scores) if table.style == "pairs" else 1,
         headings=tuple(_headings(table)),
         lines=tuple(lines),
         footnotes={mark: text for text, mark in marks.items()},
-        notes=tuple(_notes(table, summaries, conditions)),
+        notes=tuple(_notes(table, summaries)),
     )
 
 
@@ -190,7 +194,7 @@ def _headings(table: Table) -> list[str]:
     return per_entry * len(table.labels)
 
 
-def _notes(table: Table, summaries: Sequence[Sequence[Summary]], conditions: str) -> list[str]:
+def _notes(table: Table, summaries: Sequence[Sequence[Summary]]) -> list[str]:
     numbers = [summary for line in summaries for summary in line]
     reading = []
     if table.style == "pairs":
@@ -206,7 +210,7 @@ def _notes(table: Table, summaries: Sequence[Sequence[Summary]], conditions: str
     bounds = [row.label for row in table.rows if row.bound]
     if bounds:
         marking += f" {' and '.join(bounds)}: bounds, not ranked."
-    return [conditions, " ".join(reading), marking]
+    return [" ".join(reading), marking]
 
 
 def _score_heading(score: Score) -> str:

@@ -80,7 +80,7 @@ def draw_heart(rng: np.random.Generator, group: str, length_mm: float) -> Heart:
         center_mm=(x_mm, y_mm),
         drift_mm=(drift_x_mm, drift_y_mm),
         length_mm=length_mm,
-        septum_angle=np.pi + rng.uniform(-0.4, 0.9),
+        septum_angle=np.pi + rng.uniform(-0.3, 0.7),
         radius_mm=_RADIUS_MM[group] * scale * rng.uniform(0.92, 1.08),
         wall_mm=_WALL_MM[group] * scale * rng.uniform(0.9, 1.15),
         systole=min(_SYSTOLE[group] * rng.normal(1, 0.04), 0.95),
@@ -93,7 +93,7 @@ def draw_heart(rng: np.random.Generator, group: str, length_mm: float) -> Heart:
         thickening=np.stack([rng.uniform((0, 0), (0.2, 0.12)), phases[2:4]]),
         thin=(scar, phases[4]),
         papillaries=(rng.uniform(1.7, 2.2), -rng.uniform(1.7, 2.2)),
-        fat_mm=rng.uniform(0.5, 4),
+        fat_mm=rng.uniform(0.3, 2),
         fat_angle=rng.uniform(-np.pi, np.pi),
     )
 

@@ -19,7 +19,7 @@ class Scanner:
         dtype: of the stored image.
         maximum: stored value of signal 1, before whatever is brighter.
         gamma: exponent on the signal; away from 1 the contrast between tissues changes.
-        blur: standard deviation of the point spread, in voxels in the plane.
+        blur: standard deviation of the point spread along each axis, in voxels.
         noise: standard deviation of the complex noise, where tissue signal reaches 1.
         tilt: change of the coil's logarithmic sensitivity from the center to the edge, per axis.
         shading: the same, in all directions alike.
@@ -28,7 +28,7 @@ class Scanner:
     dtype: npt.DTypeLike
     maximum: float
     gamma: float
-    blur: float
+    blur: Point
     noise: float
     tilt: Point
     shading: float
@@ -38,7 +38,7 @@ class Scanner:
 
         Noise is Rician, as in magnitude images: never negative, and brighter than zero in air.
         """
-        blurred = ndimage.gaussian_filter(signal, (self.blur, self.blur, 0))
+        blurred = ndimage.gaussian_filter(signal, self.blur)
         seen = np.clip(blurred, 0, None) ** np.float32(self.gamma) * self._sensitivity(grid)
         noise = rng.standard_normal((2, *grid.shape), dtype=np.float32) * np.float32(self.noise)
         stored = np.hypot(seen + noise[0], noise[1]) * np.float32(self.maximum)

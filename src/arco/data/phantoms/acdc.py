@@ -59,9 +59,10 @@ def _write_patient(folder: Path, rng: np.random.Generator) -> None:
     diastole = 1 if rng.random() < 0.9 else int(rng.integers(2, 5))
     frames = {"ED": diastole, "ES": diastole + int(rng.integers(6, 13))}
     _write_info(folder, rng, group, frames)
+    around = np.full(grid.shape, tissues["air"], dtype=np.float32)
+    paint_all(around, thorax, tissues, grid)
     for phase, frame in frames.items():
-        signal = np.full(grid.shape, tissues["air"], dtype=np.float32)
-        paint_all(signal, thorax, tissues, grid)
+        signal = around.copy()
         label = paint_heart(heart, signal, tissues, grid, phase)
         signal *= 1 + np.float32(0.07) * texture(grid, rng, 2.0)
         stem = f"{folder.name}_frame{frame:02d}"
@@ -76,7 +77,7 @@ def _draw_geometry(rng: np.random.Generator) -> tuple[Grid, npt.NDArray[np.float
     slices = int(rng.integers(6, 11))
     slice_mm = float(np.clip(rng.uniform(58, 80) / slices, 5, 10).round(1))
     grid = make_grid((width, height, slices), (pixel_mm, pixel_mm, slice_mm))
-    grid = distort(grid, rng, amplitude_mm=1.6, wavelength_mm=(35, 90), axes=2)
+    grid = distort(grid, rng, amplitude_mm=1.3, wavelength_mm=(35, 90), axes=2)
     breath_mm = rng.normal(0, 0.8, size=(2, 1, 1, slices)).astype(np.float32)
     grid.position_mm[:2] += breath_mm  # each slice is taken in another breath-hold
     affine = np.diag([-pixel_mm, -pixel_mm, slice_mm, 1.0])
@@ -86,12 +87,13 @@ def _draw_geometry(rng: np.random.Generator) -> tuple[Grid, npt.NDArray[np.float
 
 def _draw_scanner(rng: np.random.Generator) -> Scanner:
     """A scanner for one patient."""
+    blur = rng.uniform(0.3, 0.8)
     dtype, lowest, highest = _STORED[rng.integers(len(_STORED))]
     return Scanner(
         dtype=dtype,
         maximum=float(np.exp(rng.uniform(np.log(lowest), np.log(highest)))),
         gamma=rng.uniform(0.75, 1.35),
-        blur=rng.uniform(0.3, 0.8),
+        blur=(blur, blur, 0.0),
         noise=rng.uniform(0.015, 0.045),
         tilt=(*rng.normal(0, 0.15, size=2).tolist(), rng.normal(0, 0.08)),
         shading=rng.uniform(-0.3, 0.15),

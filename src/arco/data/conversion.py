@@ -1,0 +1,184 @@
+"""One scan and its label map as arrays: every check on their content, then scaling and resampling.
+
+Appendix Sec. B: truncate to an intensity window (CT), scale each scan to [0, 1] by its own minimum
+and maximum, resample to the size of the network's images. Deviation: images are interpolated
+linearly, where the public loaders take the nearest pixel. Loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from arco.data import geometry
+from arco.data.manifest import Geometry
+from arco.errors import ArcoError
+
+SAME_GRID_VOXELS = 0.1
+"""Headers of one scan may differ by rounding; a shift this small moves no label by a voxel."""
+
+LARGEST_INTENSITY = 1e30
+"""Nothing measured is larger, and differences of float32 stay finite below it."""
+
+
+@dataclass(frozen=True)
+class PreparationSettings:
+    """What decides the prepared arrays.
+
+    Attributes:
+        classes: value in the label files by class name, background first.
+        image_size: (H, W) of the slices; None keeps whole volumes on their own grid.
+        intensity_window: (low, high) to truncate to before scaling, in the units of the file
+            (Hounsfield units for CT), or None.
+        version: raised whenever this code changes what it writes.
+    """
+
+    classes: Mapping[str, int]
+    image_size: tuple[int, int] | None
+    intensity_window: tuple[float, float] | None
+    version: int
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One case as arrays.
+
+    Attributes:
+        images: [channels, Z, H, W] float32 in [0, 1].
+        labels: [Z, H, W] uint8 class indices.
+        truth: uint8 class indices over (z, y, x) of the native grid.
+        native: that grid.
+        notes: oddities that were accepted.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    truth: np.ndarray
+    native: Geometry
+    notes: tuple[str, ...]
+
+
+def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) -> Converted:
+    """Read, check, scale and resample one case.
+
+    Args:
+        images: one 3D file per channel, on one grid.
+        label: the label map, on the same grid.
+        settings: how to prepare.
+
+    Raises:
+        ArcoError: a file cannot be used; the message names it and says why.
+    """
+    scans = [geometry.read_scan(path) for path in images]
+    labels = geometry.read_scan(label, labels=True)
+    native = geometry.geometry_of(scans[0])
+    notes = []
+    for path, scan in zip([*images[1:], label], [*scans[1:], labels], strict=True):
+        notes += _check_same_grid(images[0], native, path, geometry.geometry_of(scan))
+    channels = [
+        geometry.to_prepared(scaled(scan, path, settings.intensity_window), settings.image_size)
+        for scan, path in zip(scans, images, strict=True)
+    ]
+    truth, oddities = class_indices(sitk.GetArrayFromImage(labels), settings.classes, label)
+    placed = geometry.placed(truth, native)
+    prepared = geometry.to_prepared(placed, settings.image_size, nearest=True)
+    names = list(settings.classes)
+    lost = [f"class {names[i]} is lost by resizing" for i in np.setdiff1d(truth, prepared)]
+    return Converted(np.stack(channels), prepared, truth, native, (*notes, *oddities, *lost))
+
+
+def scaled(scan: sitk.Image, path: Path, window: tuple[float, float] | None) -> sitk.Image:
+    """The scan truncated to the window and scaled to [0, 1], on the same grid.
+
+    Raises:
+        ArcoError: NaN, infinite or absurdly large voxels; a constant image.
+    """
+    values = sitk.GetArrayFromImage(scan)
+    sound = np.abs(values) < LARGEST_INTENSITY
+    if not sound.all():
+        raise ArcoError(
+            f"{path} holds {np.count_nonzero(~sound)} voxels that are NaN, infinite or beyond "
+            f"{LARGEST_INTENSITY:g}; replace them or remove the case"
+        )
+    if window is not None:
+        values.clip(*window, out=values)
+    low, high = values.min(), values.max()
+    if low == high:
+        within = f" within the intensity window {list(window)}" if window else ""
+        raise ArcoError(
+            f"{path} is constant{within}: every voxel is {low:g}; restore it or remove the case"
+        )
+    values -= low
+    values /= high - low
+    return geometry.placed(values, geometry.geometry_of(scan))
+
+
+def class_indices(
+    values: np.ndarray, classes: Mapping[str, int], path: Path
+) -> tuple[np.ndarray, list[str]]:
+    """Label values as class indices.
+
+    Args:
+        values: label map of any shape and numeric type; floats must hold whole numbers.
+        classes: value by class name; the position of a class is its index.
+        path: the file, for messages.
+
+    Returns:
+        uint8 indices of the same shape, and notes on what was odd.
+
+    Raises:
+        ArcoError: a value that is not whole or of no class, or nothing but background.
+    """
+    notes = []
+    if np.issubdtype(values.dtype, np.floating):
+        if not np.array_equal(values, np.rint(values)):
+            raise ArcoError(
+                f"{path} holds label values that are not whole numbers; restore it, or resample "
+                "it again with nearest neighbours"
+            )
+        notes.append(f"labels are stored as {values.dtype}")
+    known = list(classes.values())
+    if values.min() < 0 or values.max() > max(known):
+        raise _unknown_values(values, classes, path)
+    table = np.full(max(known) + 1, len(known), dtype=np.uint8)
+    table[known] = np.arange(len(known))
+    indices: np.ndarray = table[values.astype(np.intp) if notes else values]
+    if indices.max() == len(known):
+        raise _unknown_values(values, classes, path)
+    if not indices.any():
+        raise ArcoError(
+            f"{path} is empty: every voxel is {next(iter(classes))}; restore the label map or "
+            "remove the case"
+        )
+    return indices, notes
+
+
+def _unknown_values(values: np.ndarray, classes: Mapping[str, int], path: Path) -> ArcoError:
+    unknown = np.setdiff1d(values, list(classes.values()))
+    shown = ", ".join(f"{value:g}" for value in unknown[:5]) + ", ..." * (len(unknown) > 5)
+    known = ", ".join(f"{value} {name}" for name, value in classes.items())
+    return ArcoError(
+        f"{path} holds label values of no class ({shown}); the classes are {known}: correct the "
+        "file or the dataset's classes in params.yaml"
+    )
+
+
+def _check_same_grid(first: Path, expected: Geometry, other: Path, found: Geometry) -> list[str]:
+    """A note where two headers differ by rounding; a real difference is refused."""
+    if found.size != expected.size:
+        sizes = [" x ".join(map(str, size)) for size in (found.size, expected.size)]
+        raise ArcoError(
+            f"{other} has {sizes[0]} voxels but {first} has {sizes[1]}; restore the one that is "
+            "wrong or remove the case"
+        )
+    shift = geometry.displacement(expected, found)
+    if shift > SAME_GRID_VOXELS:
+        raise ArcoError(
+            f"{other} lies elsewhere in space than {first}, by up to {shift:.3g} voxels; correct "
+            "the affine in its header or remove the case"
+        )
+    return [f"{other.name}: header differs by {shift:.1g} voxels"] if shift > 0 else []

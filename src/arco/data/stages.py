@@ -1,0 +1,81 @@
+"""The data stages as the workflow calls them: a job of plain values in, files out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from arco import files, registry
+from arco.data.manifest import read_manifest
+from arco.errors import ArcoError
+from arco.schema import Budget, Split
+
+Report = Callable[[int, int], None]
+Job = Mapping[str, Any]
+
+
+def write_phantoms(layout: str, out: Path, patients: int, seed: int, report: Report) -> None:
+    """Write a synthetic dataset, and beside its folder a list of its files' checksums.
+
+    The list `<out>.json` is what the workflow watches: a folder has no checksum of its own, and
+    nothing foreign should lie inside a dataset in its original layout.
+
+    Raises:
+        ArcoError: the layout has no phantoms, or the disk refuses.
+    """
+    registry.load("data/phantoms", layout).write_phantoms(out, patients, seed, report)
+    members = sorted(path for path in out.rglob("*") if path.is_file())
+    sums = {path.relative_to(out).as_posix(): files.sha256(path) for path in members}
+    files.write_json(out.with_name(f"{out.name}.json"), sums)
+
+
+def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
+    """Prepare a dataset found below `root`; see `arco.data.preparation.prepare_dataset`.
+
+    Raises:
+        ArcoError: the root is missing, or a case cannot be used.
+    """
+    from arco.data.conversion import PreparationSettings
+    from arco.data.preparation import prepare_dataset
+
+    settings = job["settings"]
+    layout = registry.load("data/layouts", settings["layout"])
+    if not root.is_dir():
+        raise ArcoError(
+            f"{root} is missing; set datasets.{settings['dataset']}.root in params.yaml to the "
+            f"download, see `arco doctor` for how to get it"
+        )
+    window = settings["intensity_window"]
+    prepare_dataset(
+        layout.find_cases(root, settings["subsets"]),
+        root,
+        Path(job["out"]),
+        PreparationSettings(
+            classes={name: value for name, value in settings["classes"]},
+            image_size=tuple(settings["image_size"]),
+            intensity_window=None if window is None else (window[0], window[1]),
+            version=settings["version"],
+        ),
+        source=settings["source"],
+        workers=workers,
+        report=report,
+    )
+
+
+def split(job: Job) -> None:
+    """Write the lists of the parts, or the labeled list of one budget.
+
+    Raises:
+        ArcoError: the dataset is not prepared, or lists and patients do not fit.
+    """
+    from arco.data.splits import write_labeled, write_parts
+
+    settings, prepared = job["settings"], Path(job["prepared"])
+    records = read_manifest(prepared).cases
+    folder, own = prepared / "splits", Path(job["user_lists"])
+    if "labels" in settings:
+        budget = Budget.model_validate(settings["budget"])
+        write_labeled(folder, records, budget, settings["labels"], own)
+    else:
+        write_parts(folder, records, Split.model_validate(settings["split"]), own)

@@ -1,0 +1,52 @@
+"""The pixel-to-class contrast (appendix Eq. E.2 and E.3): InfoNCE of sampled representations.
+
+Pure functions of similarities. Which pixels are compared, and where their representations come
+from, is up to the caller; with many negatives per query use `arco.models.keys.KeyField`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def similarities(queries: Tensor, keys: Tensor, *, cosine: bool = True) -> Tensor:
+    """How similar each query is to each key, [Q, K]; only queries receive a gradient.
+
+    Args:
+        queries: [Q, D].
+        keys: [K, D].
+        cosine: cosines of angles, as in ReCo (Liu et al. 2022) and the released code, for which
+            the loss weight was tuned; else dot products, as Eq. E.2 is printed.
+    """
+    keys = keys.detach()
+    if cosine:
+        queries, keys = functional.normalize(queries, dim=1), functional.normalize(keys, dim=1)
+    return queries @ keys.T
+
+
+def class_contrast(
+    positives: Tensor,
+    negatives: Tensor,
+    temperature: float,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """-ln(e^(positive/t) / (e^(positive/t) + sum_k e^(negative_k/t))) over the queries of a class.
+
+    Args:
+        positives: [Q], similarity of each query to the mean representation of its class.
+        negatives: [Q, K], similarity of each query to pixels of other classes. Negatives that
+            all queries share and negatives of each query's own differ only in how these were made.
+        temperature: t, positive.
+        reduction: "mean" over queries as in the released code, or "sum" as Eq. E.2 is printed
+            (then the loss weight must shrink by the number of queries).
+
+    Returns:
+        A scalar.
+    """
+    logits = torch.cat([positives.unsqueeze(1), negatives], dim=1) / temperature
+    losses = -functional.log_softmax(logits, dim=1)[:, 0]
+    return losses.mean() if reduction == "mean" else losses.sum()

@@ -1,0 +1,60 @@
+"""The teacher: an exponential moving average of the student's weights.
+
+Tarvainen & Valpola, NeurIPS 2017; appendix Sec. C.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+def ema_decay(step: int, decay: float, *, warm_up: bool) -> float:
+    """How much of the teacher survives the update that follows optimizer step `step`.
+
+    Args:
+        step: index of the optimizer step, from 0.
+        decay: the value in the long run, in [0, 1).
+        warm_up: start at 0 (the first update copies the student, whatever the teacher was) and
+            average all students so far with equal weights until `decay` is reached. The original
+            code counts from 1, so that its first value is 1/2.
+    """
+    return min(1 - 1 / (step + 1), decay) if warm_up else decay
+
+
+class Teacher(nn.Module):
+    """A copy of a student that follows it slowly and is never trained itself.
+
+    Only parameters are averaged. Batch-norm statistics are the teacher's own: during training it
+    stays in train mode, with dropout and the statistics of its own batches, as in the public code
+    of the field.
+
+    Args:
+        student: copied with its present weights and buffers.
+
+    Attributes:
+        module: the copy; its parameters require no gradient.
+    """
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(student).requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What the copied module makes of images."""
+        return self.module(images)  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def update(self, student: nn.Module, decay: float) -> None:
+        """Move each parameter to decay * teacher + (1 - decay) * student."""
+        torch._foreach_lerp_(
+            list(self.module.parameters()), list(student.parameters()), weight=1 - decay
+        )
+
+    @torch.no_grad()
+    def synchronize_buffers(self, student: nn.Module) -> None:
+        """Take over the student's batch-norm statistics; do so before evaluating a teacher."""
+        for own, theirs in zip(self.module.buffers(), student.buffers(), strict=True):
+            own.copy_(theirs)
