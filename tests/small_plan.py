@@ -75,7 +75,7 @@ TREE = {
         "rotation": True, "rotation_degrees": 20, "crop": True, "crop_padding": 4, "flip": True,
     },
     "training": TRAINING,
-    "methods": {"supervised": {}},
+    "methods": {"supervised": {}, "other": {}},
     "pretraining": {"contrast": {"uses_labels": False}},
     "recipes": {
         "plain": {"method": "supervised"},
@@ -93,7 +93,7 @@ class NoSettings(fields.Settings):
 
 def small_plan(monkeypatch, root: Path, **overlay: Any) -> Plan:
     """Two recipes at two budgets and two seeds, one shared pretraining, one sweep figure."""
-    known = {"methods": ("supervised",), "pretraining": ("contrast",)}
+    known = {"methods": ("supervised", "other"), "pretraining": ("contrast",)}
     layouts = registry.names("data/layouts")
     monkeypatch.setattr(registry, "names", lambda package: known.get(package, layouts))
     monkeypatch.setattr(registry, "settings_class", lambda package, name: NoSettings)

@@ -107,7 +107,7 @@ def test_planning_and_the_command_line_load_no_torch():
         "plan = arco.plan.Plan(params.load(Path('params.yaml')))\n"
         "[jobs.finetune(plan, cell) for cell in plan.cells_of('all')]\n"
         "heavy = {'torch', 'pandas', 'SimpleITK', 'matplotlib', 'monai', 'lightly'}\n"
-        "sys.exit(', '.join(sorted(heavy & set(sys.modules))))\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or None)\n"
     )
     root = Path(__file__).parents[1]
     done = subprocess.run(

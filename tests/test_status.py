@@ -139,6 +139,17 @@ def test_time_left_is_judged_by_the_runs_most_alike(plan):
     assert "time left in all, one job after another: 6 min" in status.text()
 
 
+def test_another_method_is_judged_by_its_own_runs_first(monkeypatch, tmp_path):
+    plan = small_plan(monkeypatch, tmp_path, recipes={"started": {"method": "other"}})
+    finish(plan, PLAIN, seconds=30.0)
+    waiting = {entry.job: entry for entry in examine(plan, "table1").targets[0].cells}
+    assert waiting[STARTED].seconds == 30.0  # for want of a better example
+    finish(plan, Cell("heart", "50pct", "started", 1), seconds=300.0)
+    waiting = {entry.job: entry for entry in examine(plan, "table1").targets[0].cells}
+    assert waiting[STARTED].seconds == 300.0
+    assert waiting[OTHER_SEED].seconds == 30.0
+
+
 def test_what_two_targets_share_counts_once_in_the_total(plan):
     finish(plan, CONTRAST, seconds=1.0)
     finish(plan, PLAIN, seconds=10.0, part="test")

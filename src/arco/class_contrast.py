@@ -7,14 +7,14 @@ the pixels of other classes whose teacher representations are its negatives.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from arco.contracts import IGNORE
 from arco.fields import Sampler
-from arco.losses.pixel_contrast import pixel_contrast
+from arco.losses.pixel_contrast import class_contrast, similarities
 from arco.models.head import RepresentationHead
 from arco.models.keys import KeyField
 from arco.models.teacher import Teacher
@@ -29,9 +29,9 @@ class ContrastSettings(Protocol):
     width: int
     queries: int
     negatives: int
-    negative_draws: str
-    similarity: str
-    reduction: str
+    negative_draws: Literal["per_query", "shared"]
+    similarity: Literal["cosine", "dot"]
+    reduction: Literal["mean", "sum"]
     strong_threshold: float
 
 
@@ -99,23 +99,47 @@ class ClassContrast(nn.Module):
         if not present:
             return features[-1].sum() * 0.0
         queries = self.head.at(features, torch.cat([self._draw(hard[c]) for c in present]))
+        rows = torch.split(queries, settings.queries)
+        head = self.teacher_head.module
         with torch.no_grad():
-            head = self.teacher_head.module
-            positives = head.class_means(teacher_features, of_class)
-        field = KeyField(head, teacher_features, cosine=settings.similarity == "cosine")
+            means = head.class_means(teacher_features, of_class)
+        cosine = settings.similarity == "cosine"
         losses = [
-            pixel_contrast(
-                rows,
-                positives[c],
-                field.similarity(rows, self._draw_negatives(others[c])),
-                temperature=settings.temperature,
-                similarity=settings.similarity,
-                reduction=settings.reduction,
+            class_contrast(
+                similarities(own, means[c : c + 1], cosine=cosine).squeeze(1),
+                negatives,
+                settings.temperature,
+                settings.reduction,
             )
-            for c, rows in zip(present, queries.split(settings.queries), strict=True)
+            for c, own, negatives in zip(
+                present,
+                rows,
+                self._negatives(rows, [others[c] for c in present], teacher_features),
+                strict=True,
+            )
         ]
         stacked = torch.stack(losses)
         return stacked.sum() if settings.reduction == "sum" else stacked.mean()
+
+    def _negatives(
+        self, queries: Sequence[Tensor], others: Sequence[Tensor], features: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """[Q, K] similarity of each query to its negatives, one tensor per class."""
+        settings, head = self.settings, self.teacher_head.module
+        cosine = settings.similarity == "cosine"
+        if settings.negative_draws == "per_query":
+            field = KeyField(head, features, cosine=cosine)
+            return [
+                field.similarity(own, self._draw_negatives(mask, len(own)))
+                for own, mask in zip(queries, others, strict=True)
+            ]
+        drawn = torch.cat([self._draw_negatives(mask, 1).flatten() for mask in others])
+        with torch.no_grad():
+            keys = torch.split(head.at(features, drawn), settings.negatives)
+        return [
+            similarities(own, theirs, cosine=cosine)
+            for own, theirs in zip(queries, keys, strict=True)
+        ]
 
     def _hard(self, logits: Tensor, labels: Tensor) -> Tensor:
         """[C, B, *S]: valid pixels of each class that the student is not sure of (as in ReCo)."""
@@ -128,10 +152,9 @@ class ClassContrast(nn.Module):
         settings = self.settings
         return draw(candidates, settings.queries, settings.sampler, self.grid, self.generator)
 
-    def _draw_negatives(self, candidates: Tensor) -> Tensor:
-        """[Q, K] with own draws for each query, or [1, K] shared by all."""
+    def _draw_negatives(self, candidates: Tensor, rows: int) -> Tensor:
+        """[rows, K], each row an independent draw."""
         settings = self.settings
-        rows = settings.queries if settings.negative_draws == "per_query" else 1
         return draw(
             candidates,
             settings.negatives,

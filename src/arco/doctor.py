@@ -199,7 +199,7 @@ def _dataset(plan: Plan, name: str, entry: Dataset) -> DatasetFinding:
     mend = f"delete {root}; it is written again when needed" if is_phantom else None
     cases: list[RawCase] = []
     if not _has_files(root):
-        finding = _absent(name, entry, root)
+        finding = _absent(name, entry)
     else:
         try:
             cases = registry.load("data/layouts", entry.layout).find_cases(root, entry.subsets)
@@ -214,21 +214,19 @@ def _has_files(root: Path) -> bool:
     return root.is_dir() and any(root.iterdir())
 
 
-def _absent(name: str, entry: Dataset, root: Path) -> Finding:
+def _absent(name: str, entry: Dataset) -> Finding:
     if entry.source == "phantom":
         return Finding(name, "synthetic; written when first needed")
-    return Finding(
-        name, f"not found: {root} is empty or absent", Level.WARNING, _how_to_get(name, entry)
-    )
+    return Finding(name, "not found", Level.WARNING, _how_to_get(name, entry))
 
 
 def _how_to_get(name: str, entry: Dataset) -> str:
-    """Where the download is, and the two settings that lead to it or around it."""
+    """Where the download is, and the settings that lead to it or around it."""
     download: str = registry.load("data/layouts", entry.layout).DOWNLOAD
-    return (
-        f"{download} Then set datasets.{name}.root to that folder, or datasets.{name}.source to "
-        "phantom for synthetic data."
-    )
+    fix = f"{download} Then set datasets.{name}.root to that folder"
+    if entry.layout in registry.names("data/phantoms"):
+        fix += f", or datasets.{name}.source to phantom for synthetic data"
+    return f"{fix}."
 
 
 def _counted(name: str, cases: list[RawCase], expected: int, mend: str | None) -> Finding:

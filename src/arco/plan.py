@@ -139,7 +139,9 @@ class Plan:
         """
         sections = self.parameters.sections
         if target == "all":
-            tables = [cell for table in sections.tables.values() for cell in self.table_cells(table)]
+            tables = [
+                cell for table in sections.tables.values() for cell in self.table_cells(table)
+            ]
             figures = [cell for fig in sections.figures.values() for cell in self.figure_cells(fig)]
             return _unique([*tables, *figures])
         if "figure" in target:

@@ -82,6 +82,22 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
         read_scan(path)
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_nan_voxels_are_refused_though_itk_reads_them_as_0(
+    tmp_path: Path, suffix: str, byte_order: str
+) -> None:
+    path = tmp_path / f"scan{suffix}"
+    array = np.zeros((4, 5, 6), dtype=f"{byte_order}f4")
+    header = nibabel.Nifti1Header(endianness=byte_order)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4), header), path)
+    read_scan(path)
+    array[1, 2, 3:5] = [np.nan, -np.inf]
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4), header), path)
+    with pytest.raises(ArcoError, match=r"scan\.nii.* holds 2 voxels that are NaN or infinite"):
+        read_scan(path)
+
+
 def test_what_is_no_3d_scan_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.nii.gz").write_text("not an image")
     (tmp_path / "text.nrrd").write_text("not an image")

@@ -271,6 +271,17 @@ def test_bad_input_is_one_sentence_and_nothing_half_written(tmp_path: Path, spoi
     assert contents(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e31])
+def test_absurd_voxels_are_refused_in_every_format(tmp_path: Path, value: float) -> None:
+    case = write_raw_case(tmp_path / "raw", "a")
+    image = intensities(organ()).astype(np.float32)
+    image[1, 2, 3] = value
+    path = tmp_path / "raw" / "a.nrrd"
+    write(path, image)
+    with pytest.raises(ArcoError, match=r"a\.nrrd holds 1 voxels that are NaN, infinite or beyond"):
+        prepare([dataclasses.replace(case, images=(path,))], tmp_path)
+
+
 def test_a_constant_window_says_so(tmp_path: Path) -> None:
     case = write_raw_case(tmp_path / "raw", "a")
     settings = dataclasses.replace(SETTINGS, intensity_window=(5000.0, 6000.0))

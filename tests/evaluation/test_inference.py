@@ -93,6 +93,15 @@ def test_probabilities_are_resized_and_not_labels():
     np.testing.assert_array_equal(predicted, [[[0, 1, 1, 1]]])
 
 
+def test_resizing_keeps_the_edges_of_the_image_where_they_were():
+    # At 0.25 pixels the probability is 0.48. If the corner pixels' centers were aligned, the
+    # second of four pixels would lie at 0.33 pixels, where it is 0.52.
+    network = Constant([[[0.64, 0.16]], [[0.36, 0.84]]])
+    image = np.zeros((1, 1, 1, 2), dtype=np.float32)
+    predicted = predict(network, image, simple_geometry((4, 1, 1)))
+    np.testing.assert_array_equal(predicted, [[[0, 0, 1, 1]]])
+
+
 def test_probabilities_are_averaged_and_not_logits():
     # Probabilities of class 1: 0.999 and 0.25. Halfway 0.6245 wins; at 3/4 it is 0.437. Averaged
     # logits (6.9 and -1.1) would still be positive at 3/4.

@@ -24,12 +24,12 @@ def groups_of_sizes(*sizes: int) -> Groups:
 
 def counts(group_ids: Tensor, groups: Groups) -> list[list[int]]:
     """n_m of each row."""
-    return [row.bincount(minlength=len(groups.sizes)).tolist() for row in group_ids]
+    return [row.bincount(minlength=len(groups.sizes)).tolist() for row in group_ids.T]
 
 
 def every_systematic_count(groups: Groups, n: int) -> list[list[int]]:
     """n_m for V = 0 ... N - 1 in this order."""
-    offsets = groups.total - 1 - torch.arange(groups.total)[:, None]
+    offsets = groups.total - 1 - torch.arange(groups.total)
     return counts(groups.group_of[equally_spaced(groups.total, n, offsets).long()], groups)
 
 
@@ -56,9 +56,9 @@ def test_systematic_counts_follow_the_floors_of_cumulative_shares(n: int):
 )
 def test_equally_spaced_points_equal_integer_division(total: int, n: int):
     generator = torch.Generator().manual_seed(0)
-    offsets = torch.randint(total, (20, 1), generator=generator)
+    offsets = torch.randint(total, (20,), generator=generator)
     offsets[0], offsets[1] = 0, total - 1
-    expected = (torch.arange(n) * total + offsets) // n
+    expected = (torch.arange(n)[:, None] * total + offsets) // n
     assert torch.equal(equally_spaced(total, n, offsets).long(), expected)
 
 

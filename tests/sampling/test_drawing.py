@@ -132,7 +132,7 @@ def test_antithetic_pairs_stay_within_one_of_their_share():
 def test_antithetic_draws_are_invariant_under_reversing_every_group():
     groups = group(irregular_mask(3, 11, 8), (3, 3))
     indices = draw(groups, 400, "sag", None, seeded())
-    lists = groups.candidates.split(groups.sizes.tolist())
+    lists = groups.candidates.long().split(groups.sizes.tolist())
     reversal = torch.full((groups.shape[0] * 88,), -1)
     for part in lists:
         reversal[part] = part.flip(0)

@@ -101,6 +101,7 @@ def test_a_mask_need_not_be_contiguous():
         (torch.ones(1, 4, 4), (2, 2), "mask must be bool"),
         (torch.ones(4, 4, dtype=torch.bool), (2,), "mask must be bool"),
         (torch.ones(1, 4, 4, dtype=torch.bool), (2, 2, 2), "each of the 2 spatial axes"),
+        (torch.ones((), dtype=torch.bool).expand(2**14, 2**8, 2**8), (4, 4), "too large"),
         (torch.ones(1, 4, 4, dtype=torch.bool), (2, 0), "grid must be a positive number"),
     ],
 )

@@ -83,22 +83,26 @@ def apply_transforms(
         the image is 0, its label IGNORE and its frame False.
     """
     *depth, height, width = images.shape[2:]
-    grid, frame = _sampling_grid(transforms, height, width)
-    outside = ~frame.unsqueeze(1)
-    planes = images.flatten(1, -3)
-    moved = torch.empty_like(planes)
+    planes, truth_planes = images.flatten(1, -3), labels.unsqueeze(1).flatten(1, -3)
+    moved, truth = torch.empty_like(planes), torch.empty_like(truth_planes, dtype=torch.int64)
+    frame = torch.empty(len(images), height, width, dtype=torch.bool, device=images.device)
     for mode, chosen in (("nearest", transforms.exact), ("bilinear", ~transforms.exact)):
         rows = chosen.nonzero().squeeze(1)
-        if len(rows):
-            moved[rows] = _sampled(planes[rows], grid[rows], mode)
-    moved = moved.masked_fill_(outside, 0).view_as(images)
-    truth = labels.long()
-    if len(labels):
-        planes = labels.unsqueeze(1).flatten(1, -3).to(images.dtype)
-        truth = _sampled(planes, grid[: len(labels)], "nearest").long()
-        truth = truth.masked_fill_(outside[: len(labels)], IGNORE).view_as(labels)
-    frame = frame.view(-1, *[1] * len(depth), height, width)
-    return moved, truth, frame.expand(-1, *depth, -1, -1)
+        if not len(rows):
+            continue
+        grid, inside = _sampling_grid(
+            transforms.matrix[rows], transforms.offset[rows], height, width
+        )
+        outside = ~inside.unsqueeze(1)
+        frame[rows] = inside
+        moved[rows] = _sampled(planes[rows], grid, mode).masked_fill_(outside, 0)
+        labeled = rows[rows < len(labels)]
+        if len(labeled):
+            here = truth_planes[labeled].to(grid.dtype)
+            there = _sampled(here, grid[: len(labeled)], "nearest")
+            truth[labeled] = there.masked_fill_(outside[: len(labeled)], IGNORE).long()
+    frame = frame.view(-1, *[1] * len(depth), height, width).expand(-1, *depth, -1, -1)
+    return moved.view_as(images), truth.view_as(labels), frame
 
 
 def _draw_rotation(
@@ -118,19 +122,20 @@ def _draw_rotation(
     return turned, cosine, sine
 
 
-def _sampling_grid(transforms: Transforms, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The grid [B, H, W, 2] that `grid_sample` reads, and where it lies in the image [B, H, W]."""
-    device = transforms.matrix.device
-    x = torch.arange(width, device=device) - (width - 1) / 2
-    y = (torch.arange(height, device=device) - (height - 1) / 2).unsqueeze(1)
-    matrix, offset = transforms.matrix[..., None, None], transforms.offset[..., None, None]
-    half = (width / 2, height / 2)
-    axes = [
-        (matrix[:, axis, 0] * x + (matrix[:, axis, 1] * y + offset[:, axis])) / half[axis]
-        for axis in (0, 1)
-    ]
-    frame = (axes[0].abs() <= 1) & (axes[1].abs() <= 1)
-    return torch.stack(axes, dim=-1), frame
+def _sampling_grid(
+    matrix: Tensor, offset: Tensor, height: int, width: int
+) -> tuple[Tensor, Tensor]:
+    """The grid [n, H, W, 2] that `grid_sample` reads, and where it lies in the image [n, H, W]."""
+    # `grid_sample` counts from -1 at one edge of the image to 1 at the other.
+    unit = matrix.new_tensor([2 / width, 2 / height])
+    matrix, offset = (matrix * unit[:, None])[..., None, None], (offset * unit)[..., None, None]
+    x = torch.arange(width, device=matrix.device) - (width - 1) / 2
+    y = (torch.arange(height, device=matrix.device) - (height - 1) / 2).unsqueeze(1)
+    across, down = (
+        matrix[:, axis, 0] * x + (matrix[:, axis, 1] * y + offset[:, axis]) for axis in (0, 1)
+    )
+    inside = torch.maximum(across.abs(), down.abs()) <= 1
+    return torch.stack([across, down], dim=-1), inside
 
 
 def _sampled(planes: Tensor, grid: Tensor, mode: str) -> Tensor:

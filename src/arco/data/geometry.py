@@ -27,7 +27,6 @@ from arco import files
 from arco.data.manifest import Geometry
 from arco.errors import ArcoError
 
-CHUNK_BYTES = 1 << 22
 CANONICAL = "LPS"
 _AXIS_OF = {"R": "L", "L": "L", "A": "P", "P": "P", "I": "S", "S": "S"}
 
@@ -36,12 +35,13 @@ def read_scan(path: Path, *, labels: bool = False) -> sitk.Image:
     """A 3D scan: float32, or of the file's own type for labels.
 
     Raises:
-        ArcoError: the file is missing, cut short, not an image, not a 3D scalar one, or its axes
-            are not at right angles.
+        ArcoError: the file is missing, cut short, not an image, not a 3D scalar one, holds NaN,
+            or its axes are not at right angles.
     """
     if not path.is_file():
         raise ArcoError(f"{path} is missing; restore it from the download")
-    _check_complete(path)
+    if path.name.endswith((".nii", ".nii.gz")):
+        _check_nifti(path)
     try:
         with _quiet():
             image = sitk.ReadImage(str(path), sitk.sitkUnknown if labels else sitk.sitkFloat32)
@@ -226,25 +226,29 @@ def _quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def _check_complete(path: Path) -> None:
-    """Refuse a NIfTI file that was cut short, which ITK fills with whatever is in memory."""
-    if not path.name.endswith((".nii", ".nii.gz")):
-        return
+def _check_nifti(path: Path) -> None:
+    """Refuse what ITK would hide.
+
+    It fills a file that was cut short with whatever is in memory, and reads NaN and infinity as 0.
+    """
     try:
         image: Any = nibabel.load(path)  # typed as any file format, without voxels
-        needed = image.dataobj.offset + math.prod(image.shape) * image.get_data_dtype().itemsize
-        complete = _length(path) >= needed
+        stored, count = image.get_data_dtype(), math.prod(image.shape)
+        voxels = np.frombuffer(_content(path), stored, count, offset=image.dataobj.offset)
     except (ImageFileError, HeaderDataError) as error:
         raise ArcoError(f"{path} is not a NIfTI image; restore it from the download") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        complete = False
-    if not complete:
-        raise ArcoError(f"{path} is cut short or damaged; download or copy it again")
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise ArcoError(f"{path} is cut short or damaged; download or copy it again") from error
+    if np.issubdtype(stored, np.floating) and not np.isfinite(voxels).all():
+        raise ArcoError(
+            f"{path} holds {np.count_nonzero(~np.isfinite(voxels))} voxels that are NaN or "
+            "infinite; replace them or remove the case"
+        )
 
 
-def _length(path: Path) -> int:
-    """Bytes of a file, after decompression (which also verifies the checksum of a .gz file)."""
+def _content(path: Path) -> bytes:
+    """The bytes of a file, decompressed; the checksum at the end of a .gz file is verified."""
     if path.suffix != ".gz":
-        return path.stat().st_size
+        return path.read_bytes()
     with gzip.open(path) as stream:
-        return sum(len(chunk) for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""))
+        return stream.read()

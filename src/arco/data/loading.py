@@ -138,7 +138,7 @@ class TrainingBatches:
         self.prepared = prepared
         self.sizes = sizes
         self.augmentation = augmentation
-        self.randomness = randomness
+        self.device = randomness.device
         records = prepared.manifest.cases
         training = [Entry(case, None, 0) for case in read_part(training_list, records)]
         items = slices_of(training, records)
@@ -153,6 +153,7 @@ class TrainingBatches:
         self._unlabeled_order = IndexStream(
             len(self.unlabeled), randomness.generator("unlabeled order")
         )
+        self._augmentation_generator = randomness.generator("augmentation")
 
     def next(self) -> Batch:
         """The next batch, on the run's device."""
@@ -165,10 +166,11 @@ class TrainingBatches:
             len(images),
             self.augmentation,
             square=images.shape[-1] == images.shape[-2],
-            generator=self.randomness.generator("augmentation"),
+            generator=self._augmentation_generator,
         )
-        device = self.randomness.device
-        images, labels, frame = apply_transforms(images.to(device), labels.to(device), transforms)
+        images, labels, frame = apply_transforms(
+            images.to(self.device), labels.to(self.device), transforms
+        )
         trained = self.sizes.labeled + self.sizes.unlabeled
         return Batch(images[:trained], labels, frame[:trained], images[trained:])
 

@@ -47,6 +47,6 @@ def write_nifti(
     path: Path, array: npt.NDArray[np.generic], affine: npt.NDArray[np.float64]
 ) -> None:
     """Write a NIfTI file; equal arrays give equal bytes (no time goes into the gzip header)."""
-    image = nib.Nifti1Image(array, affine)
-    image.header.set_xyzt_units("mm")
+    image = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
+    image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
     nib.save(image, path)

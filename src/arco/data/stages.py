@@ -52,7 +52,7 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
         root,
         Path(job["out"]),
         PreparationSettings(
-            classes={name: value for name, value in settings["classes"]},
+            classes=dict(settings["classes"]),
             image_size=tuple(settings["image_size"]),
             intensity_window=None if window is None else (window[0], window[1]),
             version=settings["version"],

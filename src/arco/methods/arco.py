@@ -19,7 +19,7 @@ from arco.class_contrast import ClassContrast
 from arco.contracts import IGNORE, Batch, Context, Progress, StepOutput, Trainable
 from arco.fields import Fraction, NonNegative, Positive, PositiveInt, Sampler
 from arco.losses.neighbors import neighbor_loss
-from arco.losses.segmentation import confident_cross_entropy, supervised_loss
+from arco.losses.segmentation import cross_entropy, supervised_loss
 from arco.models.memory_bank import MemoryBank
 from arco.models.teacher import Teacher
 from arco.views import apply_dihedral, draw_dihedral
@@ -123,8 +123,10 @@ class Method(Trainable):
             "contrast": self.contrast(
                 features, logits.detach(), turned(trusted), targets.features, trusted
             ),
-            "unsupervised": confident_cross_entropy(
-                logits[labeled:], labels[labeled:], confidence[labeled:], settings.strong_threshold
+            "unsupervised": cross_entropy(
+                logits[labeled:],
+                labels[labeled:],
+                self._confident_shares(labels[labeled:], confidence[labeled:]),
             ),
             "neighbor": self._neighbor(features, targets.features, labeled, view),
         }
@@ -151,6 +153,12 @@ class Method(Trainable):
             torch.cat([certain, confidence]),
         )
 
+    def _confident_shares(self, labels: Tensor, confidence: Tensor) -> Tensor:
+        """[U]: share of each image's pixels that the teacher is sure of (ReCo, ClassMix)."""
+        inside = labels != IGNORE
+        sure = inside & (confidence >= self.settings.strong_threshold)
+        return sure.flatten(1).sum(dim=1) / inside.flatten(1).sum(dim=1).clamp_min(1)
+
     def _neighbor(
         self, features: list[Tensor], teacher: list[Tensor], labeled: int, view: Tensor
     ) -> Tensor:
@@ -162,9 +170,7 @@ class Method(Trainable):
             embeddings = apply_dihedral(maps, view).flatten(1)
         if len(self.bank) >= self.settings.neighbors:
             (bank,) = self.bank.contents()
-            loss = neighbor_loss(
-                student_maps.flatten(1), embeddings, bank, self.settings.neighbors
-            )
+            loss = neighbor_loss(student_maps.flatten(1), embeddings, bank, self.settings.neighbors)
         else:
             loss = student_maps.sum() * 0.0
         self.bank.push(functional.normalize(embeddings, dim=1))

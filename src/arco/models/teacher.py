@@ -6,9 +6,12 @@ Tarvainen & Valpola, NeurIPS 2017; appendix Sec. C.
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Averaged = TypeVar("Averaged", bound=nn.Module)
 
 
 def ema_decay(step: int, decay: float, *, warm_up: bool) -> float:
@@ -24,7 +27,7 @@ def ema_decay(step: int, decay: float, *, warm_up: bool) -> float:
     return min(1 - 1 / (step + 1), decay) if warm_up else decay
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, Generic[Averaged]):
     """A copy of a student that follows it slowly and is never trained itself.
 
     Only parameters are averaged. Batch-norm statistics are the teacher's own: during training it
@@ -38,7 +41,9 @@ class Teacher(nn.Module):
         module: the copy; its parameters require no gradient.
     """
 
-    def __init__(self, student: nn.Module) -> None:
+    module: Averaged
+
+    def __init__(self, student: Averaged) -> None:
         super().__init__()
         self.module = copy.deepcopy(student).requires_grad_(False)
 

@@ -86,24 +86,25 @@ def draw(
     if n > 0 and groups.total == 0:
         raise ValueError(f"cannot draw {n} pixels from a mask of {list(groups.shape)} without any")
     many = 1 if rows is None else rows
-    indices = groups.candidates.new_empty(many, 0)
+    indices = groups.candidates.new_empty(0, many)
     if n > 0:
         ranks = SAMPLERS[sampler](groups, n, many, generator, scheme)
         indices = look_up(groups.candidates, ranks)
-    return indices.squeeze(0) if rows is None else indices
+    by_row = indices.T.to(torch.int64, memory_format=torch.contiguous_format)
+    return by_row.squeeze(0) if rows is None else by_row
 
 
 def _naive(
     groups: Groups, n: int, rows: int, generator: torch.Generator | None, _: Scheme
 ) -> Tensor:
-    """NS: positions in `candidates`, each uniform over all of them; [rows, n]."""
-    return uniform_below(groups.total, (rows, n), generator, groups.candidates)
+    """NS: positions in `candidates`, each uniform over all of them; [n, rows]."""
+    return uniform_below(groups.total, (n, rows), generator, groups.candidates)
 
 
 def _stratified(
     groups: Groups, n: int, rows: int, generator: torch.Generator | None, scheme: Scheme
 ) -> Tensor:
-    """SG: positions in `candidates`, uniform within the group that each draw is allocated to."""
+    """SG: positions uniform within the group that each draw is allocated to; [n, rows]."""
     group_ids = ALLOCATIONS[scheme.allocation](groups, n, rows, generator)
     if not scheme.replacement:
         return _distinct(groups, group_ids, generator)
@@ -113,15 +114,15 @@ def _stratified(
 def _antithetic(
     groups: Groups, n: int, rows: int, generator: torch.Generator | None, scheme: Scheme
 ) -> Tensor:
-    """SAG: stratified positions and their mirrors, [rows, n]; an odd one is naive."""
+    """SAG: stratified positions, their mirrors, and for odd n a naive one; [n, rows]."""
     pairs, single = divmod(n, 2)
-    odd = _naive(groups, single, rows, generator, scheme)
+    leftover = _naive(groups, single, rows, generator, scheme)
     if pairs == 0:
-        return odd
+        return leftover
     group_ids = ALLOCATIONS[scheme.allocation](groups, pairs, rows, generator)
     ranks = _uniform_within(groups, group_ids, generator)
     mirrored = REFLECTIONS[scheme.reflection](groups, group_ids, ranks, generator)
-    return torch.cat((ranks, mirrored, odd), dim=1)
+    return torch.cat((ranks, mirrored, leftover))
 
 
 SAMPLERS: dict[str, Callable[[Groups, int, int, torch.Generator | None, Scheme], Tensor]] = {
@@ -139,20 +140,21 @@ def _uniform_within(groups: Groups, group_ids: Tensor, generator: torch.Generato
 
 
 def _distinct(groups: Groups, group_ids: Tensor, generator: torch.Generator | None) -> Tensor:
-    """As `_uniform_within`, but no position twice in a row; memory O(rows x N)."""
+    """As `_uniform_within`, but no position twice in a row; memory O(rows·N)."""
+    by_row = group_ids.T.contiguous()
     keys = torch.rand(
-        (len(group_ids), groups.total),
+        (len(by_row), groups.total),
         dtype=torch.float64,
-        device=group_ids.device,
+        device=by_row.device,
         generator=generator,
     )
     # Sorting by group + fraction shuffles each group in place; its first entries are then taken.
     shuffled = keys.add_(groups.group_of).argsort(dim=1)
-    first = torch.searchsorted(group_ids.contiguous(), group_ids.contiguous())
-    taken = torch.arange(group_ids.shape[1], device=group_ids.device) - first
-    if bool((taken >= look_up(groups.sizes, group_ids)).any()):
+    taken = torch.arange(by_row.shape[1], device=by_row.device)
+    taken = taken - torch.searchsorted(by_row, by_row)  # draws from the same group so far
+    if bool((taken >= look_up(groups.sizes, by_row)).any()):
         raise ValueError("more draws than candidates in a group; allow replacement or draw less")
-    return shuffled.gather(1, look_up(groups.starts, group_ids) + taken)
+    return shuffled.gather(1, look_up(groups.starts, by_row) + taken).T
 
 
 def _grouped(mask: Tensor | Groups, grid: Sequence[int] | None) -> Groups:

@@ -17,13 +17,13 @@ class Groups:
 
     The M groups (empty ones included) are numbered image by image and, inside an image, cell by
     cell in raster order of the grid. They follow each other in `candidates` in this order, and
-    each lists its pixels in raster order. What a draw looks up is int32 to halve memory traffic.
+    each lists its pixels in raster order. All tables are int32, which halves memory traffic.
 
     Attributes:
         shape: (B, *S) of the mask.
         grid: cells along each spatial axis.
         pool_batch: whether the same cell of all images is one group.
-        candidates: [N] int64, indices into the flattened mask.
+        candidates: [N] int32, indices into the flattened mask.
         group_of: [N] int32, the group of each candidate; never decreases.
         starts: [M] int32, where each group begins in `candidates`.
         sizes: [M] int32, candidates in each group (N_m).
@@ -48,7 +48,7 @@ class Cells:
     """The pixels of one image listed cell by cell.
 
     Attributes:
-        order: [P] int64, flat pixel indices; each cell lists its own in raster order.
+        order: [P] int32, flat pixel indices; each cell lists its own in raster order.
         ends: [cells] int64, where each cell ends in `order`.
     """
 
@@ -70,8 +70,8 @@ def group(mask: Tensor, grid: Sequence[int], *, pool_batch: bool = False) -> Gro
             guarantees of Lemma 3.1 and Theorem 3.2; the paper's is per image.
 
     Raises:
-        ValueError: the mask is not bool with two or three spatial axes, or the grid is not one
-            positive number for each of them.
+        ValueError: the mask is not bool with two or three spatial axes, or has 2^30 pixels or
+            more; or the grid is not one positive number for each spatial axis.
     """
     shape, cells_along = tuple(mask.shape), tuple(grid)
     if mask.dtype != torch.bool or len(shape) not in (3, 4):
@@ -84,13 +84,15 @@ def group(mask: Tensor, grid: Sequence[int], *, pool_batch: bool = False) -> Gro
             f"grid must be a positive number of cells for each of the {len(shape) - 1} "
             f"spatial axes, not {list(cells_along)}"
         )
+    if mask.numel() >= 2**30:
+        raise ValueError(f"a mask of {mask.numel()} pixels is too large; split the batch")
     batch, cells = partition(shape, cells_along, pool_batch, mask.device)
     pixels = len(cells.order)
-    image = torch.arange(batch, device=mask.device)[:, None]
+    image = torch.arange(batch, dtype=torch.int32, device=mask.device)[:, None]
     order = (image * pixels + cells.order).flatten()
     positions = look_up(mask.flatten(), order).nonzero().squeeze(1)
     ends = torch.searchsorted(positions, (image * pixels + cells.ends).flatten(), out_int32=True)
-    sizes = ends.diff(prepend=ends.new_zeros(1)).int()
+    sizes = ends.diff(prepend=ends.new_zeros(1))
     numbers = torch.arange(len(sizes), dtype=torch.int32, device=mask.device)
     return Groups(
         shape=shape,
@@ -122,7 +124,7 @@ def partition(
 
 @lru_cache(maxsize=16)
 def _cells(axes: tuple[int, ...], grid: tuple[int, ...], device: torch.device) -> Cells:
-    """Sort the pixels once per size, grid, and device: 8 bytes a pixel are kept, nothing else."""
+    """Sort the pixels once per size, grid, and device; 4 bytes a pixel are kept."""
     cell = torch.zeros(axes, dtype=torch.int64, device=device)
     for axis, (length, cells_along) in enumerate(zip(axes, grid, strict=True)):
         along = torch.arange(length, device=device) * cells_along // max(length, 1)
@@ -130,4 +132,4 @@ def _cells(axes: tuple[int, ...], grid: tuple[int, ...], device: torch.device) -
         cell = cell * cells_along + along.reshape(-1, *trailing)
     in_order, order = cell.flatten().sort(stable=True)
     borders = torch.arange(math.prod(grid), device=device)
-    return Cells(order, torch.searchsorted(in_order, borders, right=True))
+    return Cells(order.int(), torch.searchsorted(in_order, borders, right=True))

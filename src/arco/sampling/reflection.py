@@ -61,7 +61,7 @@ def cell_mirror(
 
 
 def mirror_ranks(groups: Groups) -> Tensor:
-    """Position of each candidate's geometric mirror in `candidates`, or NO_MIRROR; [N] int64."""
+    """Position of each candidate's geometric mirror in `candidates`, or NO_MIRROR; [N] int32."""
     _, cells = partition(groups.shape, groups.grid, groups.pool_batch, groups.candidates.device)
     order, pixels = cells.order, len(cells.order)
     # All pixels of a cell, listed backwards, are its point reflection.
@@ -73,8 +73,8 @@ def mirror_ranks(groups: Groups) -> Tensor:
 
     pixel = groups.candidates % pixels
     mirror = groups.candidates - pixel + look_up(mirror_of_pixel, pixel)
-    rank_of = torch.full((math.prod(groups.shape),), NO_MIRROR, device=order.device)
-    rank_of[groups.candidates] = torch.arange(groups.total, device=order.device)
+    rank_of = order.new_full((math.prod(groups.shape),), NO_MIRROR)
+    rank_of[groups.candidates] = torch.arange(groups.total, dtype=order.dtype, device=order.device)
     return look_up(rank_of, mirror)
 
 

@@ -1,1 +1,1 @@
-"""Synthetic anatomy: shapes and tissues in millimetres, and the scanner that makes images of them."""
+"""Synthetic anatomy: organs in millimeters, and the scanner that makes images of them."""

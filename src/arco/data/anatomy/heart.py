@@ -73,7 +73,8 @@ class Heart:
 def draw_heart(rng: np.random.Generator, group: str, length_mm: float) -> Heart:
     """A random heart of one of the GROUPS."""
     scale = rng.normal(1, 0.07)
-    x_mm, y_mm, drift_x_mm, drift_y_mm = rng.normal(0, (4, 4, 3, 3)) + (6, -2, 3, 3)
+    x_mm, y_mm = rng.normal((6, -2), 4).tolist()
+    drift_x_mm, drift_y_mm = rng.normal(3, 3, size=2).tolist()
     scar = rng.uniform(0.35, 0.55) if group == "MINF" else rng.uniform(0, 0.1)
     phases = rng.uniform(-np.pi, np.pi, size=5)
     return Heart(

@@ -25,7 +25,7 @@ class Scanner:
         shading: the same, in all directions alike.
     """
 
-    dtype: npt.DTypeLike
+    dtype: type[np.integer | np.floating]
     maximum: float
     gamma: float
     blur: Point
@@ -33,19 +33,20 @@ class Scanner:
     tilt: Point
     shading: float
 
-    def image(self, signal: Volume, grid: Grid, rng: np.random.Generator) -> npt.NDArray[np.generic]:
+    def image(
+        self, signal: Volume, grid: Grid, rng: np.random.Generator
+    ) -> npt.NDArray[np.generic]:
         """[*S] of `dtype`: what the scanner stores of a tissue signal [*S] in about [0, 1].
 
         Noise is Rician, as in magnitude images: never negative, and brighter than zero in air.
         """
-        blurred = ndimage.gaussian_filter(signal, self.blur)
+        blurred: Volume = ndimage.gaussian_filter(signal, self.blur)
         seen = np.clip(blurred, 0, None) ** np.float32(self.gamma) * self._sensitivity(grid)
         noise = rng.standard_normal((2, *grid.shape), dtype=np.float32) * np.float32(self.noise)
         stored = np.hypot(seen + noise[0], noise[1]) * np.float32(self.maximum)
-        kind = np.dtype(self.dtype)
-        if kind.kind == "f":
-            return stored.astype(kind)
-        return np.clip(np.rint(stored), 0, np.iinfo(kind).max).astype(kind)
+        if issubclass(self.dtype, np.integer):
+            stored = np.clip(np.rint(stored), 0, np.iinfo(self.dtype).max)
+        return np.asarray(stored, dtype=self.dtype)
 
     def _sensitivity(self, grid: Grid) -> Volume:
         """[*S] float32, the smooth sensitivity of the receiving coil."""

@@ -1,4 +1,4 @@
-"""Positions, ellipsoids and painting with partial volumes: what any synthetic anatomy is made of."""
+"""Positions, ellipsoids and painting with partial volumes: what synthetic anatomy is made of."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ class Ellipsoid:
 
 def coverage(distance_mm: Volume, pixel_mm: float) -> Volume:
     """[*S] float32 in [0, 1], the share of each voxel that lies inside a surface."""
-    return np.clip(np.float32(0.5) - distance_mm / np.float32(pixel_mm), 0, 1)
+    share = np.float32(0.5) - distance_mm / np.float32(pixel_mm)
+    return np.asarray(np.clip(share, 0, 1), dtype=np.float32)
 
 
 def paint(image: Volume, share: Volume, value: float | Volume) -> None:

@@ -60,7 +60,7 @@ class Hippocampus:
         from_z = z - self.rise_mm * inside
         cosine, sine = np.float32(np.cos(self.tilt)), np.float32(np.sin(self.tilt))
         bulge = 1 + self.head_bulge * np.exp(-(((inside - 0.2) / 0.17) ** 2))
-        half = bulge * (1 - 0.35 * inside) * np.sqrt(1 - np.abs(2 * inside - 1) ** 5)
+        half = bulge * (1 - 0.2 * inside) * np.sqrt(1 - np.abs(2 * inside - 1) ** 5)
         half_x, half_z = (np.maximum(half * side * scale, 1e-3) for side in self.half_mm)
         relative = np.hypot(
             (cosine * from_x + sine * from_z) / half_x, (cosine * from_z - sine * from_x) / half_z
@@ -89,7 +89,7 @@ def draw_hippocampus(rng: np.random.Generator) -> Hippocampus:
         half_mm=(size * rng.uniform(5.6, 6.8), size * rng.uniform(3.7, 4.6)),
         head_bulge=rng.uniform(0.35, 0.65),
         tilt=rng.uniform(-0.1, 0.4),
-        border=rng.uniform(0.38, 0.44),
+        border=rng.uniform(0.36, 0.41),
     )
 
 
@@ -171,5 +171,7 @@ def _paint_cerebellum(
     distance_mm = body.distance_mm(grid)
     paint(signal, coverage(distance_mm - 2, grid.pixel_mm), tissues["fluid"])
     wave = (0.8 * grid.position_mm[1] + 0.5 * grid.position_mm[2]) / np.float32(rng.uniform(3, 5))
-    leaves = tissues["gray"] + (tissues["white"] - tissues["gray"]) * (0.5 + 0.5 * np.sin(6.28 * wave))
+    leaves = tissues["gray"] + (tissues["white"] - tissues["gray"]) * (
+        0.5 + 0.5 * np.sin(6.28 * wave)
+    )
     paint(signal, coverage(distance_mm, grid.pixel_mm), np.asarray(leaves, dtype=np.float32))

@@ -1,1 +1,1 @@
-"""Writers of synthetic datasets in original layouts: a file per layout, each with write_phantoms()."""
+"""Synthetic datasets in original layouts: a file per layout, each with write_phantoms()."""

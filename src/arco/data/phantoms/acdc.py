@@ -100,16 +100,14 @@ def _draw_scanner(rng: np.random.Generator) -> Scanner:
     )
 
 
-def _write_info(
-    folder: Path, rng: np.random.Generator, group: str, frames: dict[str, int]
-) -> None:
+def _write_info(folder: Path, rng: np.random.Generator, group: str, frames: dict[str, int]) -> None:
     """Info.cfg, with the lines and the order of the original."""
     entries = {
         **frames,
         "Group": group,
-        "Height": rng.uniform(150, 195).__round__(1),
+        "Height": round(rng.uniform(150, 195), 1),
         "NbFrame": frames["ES"] + int(rng.integers(8, 18)),
-        "Weight": rng.uniform(48, 115).__round__(1),
+        "Weight": round(rng.uniform(48, 115), 1),
     }
     text = "".join(f"{key}: {value}\n" for key, value in entries.items())
     (folder / "Info.cfg").write_text(text, encoding="utf-8")

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from arco import registry
+from arco.data.anatomy.heart import LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE
+from arco.data.cases import RawCase
+from arco.errors import ArcoError
+
+PATIENTS = 8
+SEED = 11
+LAYOUTS = ("acdc", "msd")
+
+
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small synthetic dataset in each layout, written once for all tests."""
+    parent = tmp_path_factory.mktemp("phantoms")
+    for layout in LAYOUTS:
+        write(layout, parent / layout, PATIENTS, SEED)
+    return {layout: parent / layout for layout in LAYOUTS}
+
+
+def write(layout: str, out: Path, patients: int, seed: int) -> None:
+    registry.load("data/phantoms", layout).write_phantoms(out, patients, seed)
+
+
+def find(layout: str, root: Path) -> list[RawCase]:
+    cases: list[RawCase] = registry.load("data/layouts", layout).find_cases(root)
+    return cases
+
+
+def arrays(case: RawCase) -> tuple[np.ndarray, np.ndarray]:
+    assert case.label is not None
+    return read(case.images[0]), read(case.label)
+
+
+def read(path: Path) -> np.ndarray:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(("layout", "per_patient"), [("acdc", 2), ("msd", 1)])
+def test_the_layout_reader_finds_every_case_once(
+    roots: dict[str, Path], layout: str, per_patient: int
+) -> None:
+    cases = find(layout, roots[layout])
+    assert len(cases) == per_patient * PATIENTS
+    assert len({case.patient for case in cases}) == PATIENTS
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_equal_seeds_give_equal_bytes_and_other_seeds_other_patients(
+    roots: dict[str, Path], layout: str, tmp_path: Path
+) -> None:
+    write(layout, tmp_path / "again", PATIENTS, SEED)
+    assert content(tmp_path / "again") == content(roots[layout])
+    write(layout, tmp_path / "other", 1, SEED + 1)
+    image = find(layout, tmp_path / "other")[0].images[0]
+    assert image.read_bytes() != find(layout, roots[layout])[0].images[0].read_bytes()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_patient_does_not_depend_on_how_many_there_are(
+    roots: dict[str, Path], layout: str, tmp_path: Path
+) -> None:
+    write(layout, tmp_path / "few", 2, SEED)
+    few = find(layout, tmp_path / "few")
+    for case, same in zip(few, find(layout, roots[layout]), strict=False):
+        assert case.case == same.case
+        assert case.images[0].read_bytes() == same.images[0].read_bytes()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_image_and_label_share_shape_and_affine(roots: dict[str, Path], layout: str) -> None:
+    for case in find(layout, roots[layout]):
+        image, label = nib.load(case.images[0]), nib.load(case.label)
+        assert image.shape == label.shape
+        assert np.array_equal(image.affine, label.affine)
+        assert np.isfinite(image.get_fdata()).all()
+
+
+@pytest.mark.parametrize(("layout", "classes"), [("acdc", 4), ("msd", 3)])
+def test_the_best_intensity_windows_stay_far_below_a_dice_of_060(
+    roots: dict[str, Path], layout: str, classes: int
+) -> None:
+    histogram = np.zeros((classes, 64))
+    for case in find(layout, roots[layout]):
+        image, label = arrays(case)
+        scaled = (image - image.min()) / (float(image.max()) - image.min())
+        for value in range(classes):
+            histogram[value] += np.histogram(scaled[label == value], 64, (0, 1))[0]
+    assert best_window_dice(histogram).max() < 0.45
+
+
+def best_window_dice(histogram: np.ndarray) -> np.ndarray:
+    """For each class but the first, the highest Dice of any interval of intensities."""
+    below = np.concatenate([np.zeros((len(histogram), 1)), histogram.cumsum(axis=1)], axis=1)
+    inside = below[:, None, :] - below[:, :, None]
+    window = inside.sum(axis=0)
+    dice = 2 * inside / np.maximum(window + histogram.sum(axis=1)[:, None, None], 1)
+    return np.asarray(np.triu(dice).max(axis=(1, 2))[1:])
+
+
+def test_best_window_dice_is_one_where_intensity_tells_the_class() -> None:
+    assert best_window_dice(np.array([[9, 0, 0, 5], [0, 4, 2, 0]])).tolist() == [1.0]
+    # Window {1}: 2 * 4 / (6 + 6) = 2/3; windows {2} and {1, 2}: 4/8 and 12/16.
+    assert best_window_dice(np.array([[9, 2, 2, 5], [0, 4, 2, 0]])).tolist() == [0.75]
+
+
+def test_hearts_lie_in_lps_with_an_origin_and_the_spacings_of_the_original(
+    roots: dict[str, Path],
+) -> None:
+    shapes = set()
+    for case in find("acdc", roots["acdc"]):
+        image = nib.load(case.images[0])
+        assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
+        assert np.abs(image.affine[:2, 3]).min() > 1
+        across, down, between = image.header.get_zooms()
+        assert across == down
+        assert 0.7 <= across <= 1.9
+        assert 5 <= between <= 10
+        assert 6 <= image.shape[2] <= 10
+        assert all(100 < side * across < 130 for side in image.shape[:2])
+        assert nib.load(case.label).get_data_dtype() == np.uint8
+        shapes.add(image.shape)
+    assert len(shapes) > PATIENTS // 2
+
+
+def test_data_types_and_systolic_frames_differ_between_patients(roots: dict[str, Path]) -> None:
+    cases = find("acdc", roots["acdc"])
+    dtypes = {nib.load(case.images[0]).get_data_dtype().name for case in cases}
+    assert dtypes == {"int16", "float32", "uint8"}
+    assert len({case.case.rpartition("_")[2] for case in cases[1::2]}) > 2
+
+
+def test_every_info_cfg_has_the_keys_of_the_original(roots: dict[str, Path]) -> None:
+    for info in (roots["acdc"] / "training").glob("*/Info.cfg"):
+        lines = [line.split(": ") for line in info.read_text().splitlines()]
+        entries: dict[str, Any] = {key: value for key, value in lines}
+        assert list(entries) == ["ED", "ES", "Group", "Height", "NbFrame", "Weight"]
+        assert 1 <= int(entries["ED"]) < int(entries["ES"]) < int(entries["NbFrame"])
+
+
+def test_the_phantoms_bring_stray_files(roots: dict[str, Path]) -> None:
+    names = set(content(roots["acdc"]))
+    assert "training/patient001/patient001.Info.cfg" in names
+    assert "MANDATORY_CITATION.md" in names
+    assert "imagesTr/._hippocampus_001.nii.gz" in content(roots["msd"])
+
+
+def test_the_myocardium_encloses_the_left_ventricle_and_touches_the_right(
+    roots: dict[str, Path],
+) -> None:
+    cross = ndimage.generate_binary_structure(2, 1)[..., None]
+    for case in find("acdc", roots["acdc"]):
+        _, label = arrays(case)
+        around_left = ndimage.binary_dilation(label == LEFT_VENTRICLE, cross)
+        assert set(np.unique(label[around_left])) == {MYOCARDIUM, LEFT_VENTRICLE}
+        around_right = ndimage.binary_dilation(label == RIGHT_VENTRICLE, cross)
+        touching = (around_right & (label == MYOCARDIUM)).any(axis=(0, 1))
+        has_right = (label == RIGHT_VENTRICLE).any(axis=(0, 1))
+        assert np.array_equal(touching, has_right)
+        assert has_right[0]
+
+
+def test_the_heart_tapers_to_an_apex_without_right_ventricle(roots: dict[str, Path]) -> None:
+    slices_without = 0
+    for case in find("acdc", roots["acdc"]):
+        _, label = arrays(case)
+        assert (label == MYOCARDIUM).any(axis=(0, 1)).all()
+        left = (label == LEFT_VENTRICLE).sum(axis=(0, 1))
+        assert left[-1] < 0.6 * left[0]
+        slices_without += int((~(label == RIGHT_VENTRICLE).any(axis=(0, 1))).sum())
+    assert slices_without >= PATIENTS
+
+
+def test_systole_has_smaller_ventricles_and_a_thicker_wall_in_the_same_place(
+    roots: dict[str, Path],
+) -> None:
+    cases = find("acdc", roots["acdc"])
+    for diastole, systole in zip(cases[::2], cases[1::2], strict=True):
+        assert diastole.patient == systole.patient
+        (_, before), (_, after) = arrays(diastole), arrays(systole)
+        middle = before.shape[2] // 2
+        for ventricle in (LEFT_VENTRICLE, RIGHT_VENTRICLE):
+            assert (after == ventricle).sum() < 0.95 * (before == ventricle).sum()
+        assert wall_thickness(after[..., middle]) > wall_thickness(before[..., middle])
+        centers = [
+            ndimage.center_of_mass(label[..., middle] == LEFT_VENTRICLE)
+            for label in (before, after)
+        ]
+        assert np.abs(np.subtract(*centers)).max() < 2.5
+
+
+def wall_thickness(label: np.ndarray) -> float:
+    """Mean thickness in pixels of the ring between two circles of the labels' areas."""
+    inner = (label == LEFT_VENTRICLE).sum()
+    outer = inner + (label == MYOCARDIUM).sum()
+    return float(np.sqrt(outer / np.pi) - np.sqrt(inner / np.pi))
+
+
+def test_hearts_have_a_useful_size_after_resampling_to_64_pixels(roots: dict[str, Path]) -> None:
+    radii = []
+    for case in find("acdc", roots["acdc"])[::2]:
+        _, label = arrays(case)
+        share = (label[..., 0] == LEFT_VENTRICLE).mean()
+        radii.append(np.sqrt(share * 64**2 / np.pi))
+    assert 7 < min(radii)
+    assert max(radii) < 16
+    assert max(radii) > 1.2 * min(radii)
+
+
+def test_patients_differ_in_contrast_and_pose(roots: dict[str, Path]) -> None:
+    contrasts, angles = [], []
+    for case in find("acdc", roots["acdc"])[::2]:
+        image, label = arrays(case)
+        contrasts.append(image[label == MYOCARDIUM].mean() / image[label == LEFT_VENTRICLE].mean())
+        left, right = (
+            np.array(ndimage.center_of_mass(label[..., 0] == ventricle))
+            for ventricle in (LEFT_VENTRICLE, RIGHT_VENTRICLE)
+        )
+        angles.append(np.arctan2(*(right - left)))
+    assert max(contrasts) - min(contrasts) > 0.15
+    assert np.rad2deg(max(angles) - min(angles)) > 30
+
+
+def test_hippocampi_have_two_touching_parts_in_one_piece(roots: dict[str, Path]) -> None:
+    for case in find("msd", roots["msd"]):
+        _, label = arrays(case)
+        assert set(np.unique(label)) == {0, 1, 2}
+        assert ndimage.label(label > 0)[1] == 1
+        assert (ndimage.binary_dilation(label == 1) & (label == 2)).any()
+        front, back = (np.argwhere(label == value)[:, 1].mean() for value in (1, 2))
+        assert front > back
+        assert 0.01 < (label == 1).mean() < 0.06
+        assert 0.01 < (label == 2).mean() < 0.06
+
+
+def test_hippocampus_files_are_as_uneven_as_the_original(tmp_path: Path) -> None:
+    write("msd", tmp_path / "msd", 30, SEED)
+    cases = find("msd", tmp_path / "msd")
+    images = [nib.load(case.images[0]) for case in cases]
+    assert {image.get_data_dtype().name for image in images} == {"uint8", "float32"}
+    labels = {nib.load(case.label).get_data_dtype().name for case in cases}
+    assert labels == {"uint8", "float32"}
+    maxima = [read(case.images[0]).max() for case in cases]
+    assert max(maxima) > 1000 * min(maxima)
+    assert len({image.shape for image in images}) > 20
+    assert nib.aff2axcodes(images[0].affine) == ("R", "A", "S")
+    numbers = [int(case.case.rpartition("_")[2]) for case in cases]
+    assert numbers[:4] == [1, 2, 4, 5]
+    description = json.loads((tmp_path / "msd" / "dataset.json").read_text())
+    assert description["numTraining"] == len(description["training"]) == 30
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_progress_is_told_after_each_patient(layout: str, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    module = registry.load("data/phantoms", layout)
+    module.write_phantoms(tmp_path / layout, 2, SEED, lambda done, all_: told.append((done, all_)))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_older_phantoms_are_replaced_but_a_download_is_not(tmp_path: Path) -> None:
+    out = tmp_path / "acdc"
+    write("acdc", out, 2, SEED)
+    write("acdc", out, 1, SEED)
+    assert len(find("acdc", out)) == 2
+    download = tmp_path / "download"
+    (download / "training").mkdir(parents=True)
+    with pytest.raises(ArcoError, match="download holds files that are no phantoms"):
+        write("acdc", download, 1, SEED)
+    assert (download / "training").is_dir()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_interrupted_writer_leaves_nothing(layout: str, tmp_path: Path) -> None:
+    def interrupt(done: int, patients: int) -> None:
+        raise KeyboardInterrupt
+
+    module = registry.load("data/phantoms", layout)
+    with pytest.raises(KeyboardInterrupt):
+        module.write_phantoms(tmp_path / "out", 2, SEED, interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_patients_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArcoError, match="at least 1, not 0"):
+        write("acdc", tmp_path / "out", 0, SEED)

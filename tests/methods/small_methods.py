@@ -1,0 +1,102 @@
+"""Every method at a size that steps in milliseconds, and batches to step on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from arco import params, registry
+from arco.contracts import IGNORE, Batch, Context, Progress, Randomness, StepOutput, Trainable
+from arco.models.unet import UNet
+
+SIZE = (16, 32)
+CHANNELS = (4, 4, 8, 8, 16)
+PARAMETERS = params.load(
+    Path(__file__).parents[2] / "params.yaml",
+    {"scale": "smoke", "methods": {"arco": {"memory_bank": 7}}},
+)
+
+
+def smooth_images(count: int, generator: torch.Generator) -> Tensor:
+    coarse = torch.rand(count, 1, 4, 6, generator=generator)
+    return functional.interpolate(coarse, SIZE, mode="bicubic").clamp(0, 1)
+
+
+def make_batch(seed: int, classes: int = 3, labeled: int = 2, unlabeled: int = 3) -> Batch:
+    """Images whose label is their brightness, with an out-of-frame border."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    images = smooth_images(labeled + unlabeled, generator)
+    labels = (images[:labeled, 0] * classes).long().clamp(max=classes - 1)
+    frame = torch.ones(labeled + unlabeled, *SIZE, dtype=torch.bool)
+    frame[:, :2] = False
+    labels[:, :2] = IGNORE
+    return Batch(images, labels, frame, images[:0])
+
+
+@dataclass
+class Training:
+    """A method in training, driven as the loop drives it."""
+
+    method: Trainable
+    optimizer: torch.optim.Optimizer
+    randomness: Randomness
+    classes: int
+    taken: int = 0
+
+    def step(self, batch: Batch | None = None) -> StepOutput:
+        progress = Progress(self.taken, 50, 10)
+        batch = make_batch(self.taken, self.classes) if batch is None else batch
+        output = self.method.step(batch, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(output.loss)
+        self.optimizer.step()
+        self.method.after_update(progress)
+        self.taken += 1
+        return output
+
+    def state(self) -> dict[str, Any]:
+        generators = {n: g.get_state() for n, g in self.randomness.generators.items()}
+        return {
+            "method": {name: value.clone() for name, value in self.method.state_dict().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "generators": generators,
+            "torch": torch.get_rng_state(),
+            "taken": self.taken,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, generator in state["generators"].items():
+            self.randomness.generator(name).set_state(generator)
+        torch.set_rng_state(state["torch"])
+        self.taken = state["taken"]
+
+
+def start(
+    name: str, *, seed: int = 0, classes: int = 3, dropout: float = 0.0, **changes: Any
+) -> Training:
+    """The method `name`, freshly built; `changes` replace single settings."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    randomness = Randomness(seed, torch.device("cpu"))
+    module = registry.load("methods", name)
+    context = Context(
+        build_network=lambda: UNet(1, classes, CHANNELS, (dropout,) * 5),
+        pretrained=None,
+        classes=classes,
+        spatial_axes=2,
+        image_size=SIZE,
+        channels=1,
+        randomness=randomness,
+        training_items=40,
+    )
+    settings = module.Settings(**{**PARAMETERS.methods[name].settings, **changes})
+    method = module.Method(settings, context).train()
+    trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    return Training(method, torch.optim.SGD(trained, lr=0.05, momentum=0.9), randomness, classes)
