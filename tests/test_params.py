@@ -91,7 +91,7 @@ def test_settings_read_without_importing_a_method_equal_the_imported_ones():
 
 
 def test_missing_and_invalid_files_are_told_in_a_sentence(tmp_path):
-    with pytest.raises(ArcoError, match="nowhere.yaml is missing"):
+    with pytest.raises(ArcoError, match=r"nowhere\.yaml is missing"):
         params.load(tmp_path / "nowhere.yaml")
     broken = tmp_path / "params.yaml"
     broken.write_text("scale: [demo\n", encoding="utf-8")

@@ -78,6 +78,16 @@ def test_a_pretraining_is_done_with_its_weights(plan):
     assert states(examine(plan, "table1"))[CONTRAST] is State.DONE
 
 
+def test_results_may_lie_outside_the_project(monkeypatch, tmp_path):
+    overlay = {"results": str(tmp_path / "disk/results"), "work": str(tmp_path / "disk/work")}
+    plan = small_plan(monkeypatch, tmp_path / "project", paths=overlay)
+    finish(plan, PLAIN, part="test")
+    files.write_text(plan.paths.resume(plan.run_folder(OTHER_SEED)) / "state.pt", "")
+    found = states(examine(plan, "table1"))
+    assert found[PLAIN] is State.DONE
+    assert found[OTHER_SEED] is State.INTERRUPTED
+
+
 def test_a_held_lock_means_running_even_over_old_results(plan):
     finish(plan, PLAIN, part="test")
     lock = plan.parameters.root / plan.paths.resume(plan.run_folder(PLAIN)) / "lock"
@@ -98,7 +108,7 @@ def test_a_lock_counts_only_while_its_process_lives(plan):
         assert states(examine(plan, "table1"))[PLAIN] is State.RUNNING
         holder.kill()
         holder.wait()
-        assert states(examine(plan, "table1"))[PLAIN] is State.MISSING
+        assert states(examine(plan, "table1"))[PLAIN] is State.INTERRUPTED
 
 
 def test_asking_for_the_lock_leaves_it_free(plan):
@@ -107,6 +117,13 @@ def test_asking_for_the_lock_leaves_it_free(plan):
     examine(plan)
     with lock.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_finished_run_whose_results_were_deleted_is_missing(plan):
+    resume = plan.parameters.root / plan.paths.resume(plan.run_folder(PLAIN))
+    for name in ("lock", "done.json"):
+        files.write_text(resume / name, "")
+    assert states(examine(plan, "table1"))[PLAIN] is State.MISSING
 
 
 @pytest.mark.parametrize("left_behind", ["checkpoint", "folder"])

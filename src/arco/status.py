@@ -235,7 +235,7 @@ class _Judge:
         self.examples: dict[Hashable, list[float]] = defaultdict(list)
         jobs: list[Job] = [*cells, *plan.pretrainings(cells)]
         for job in jobs:
-            provenance = self._folder(job) / PROVENANCE
+            provenance = self._folders(job)[0] / PROVENANCE
             if provenance.is_file():
                 self.measured[job] = float(files.read_json(provenance)["seconds"])
                 for likeness in self._likenesses(job):
@@ -249,29 +249,32 @@ class _Judge:
 
     def pretraining(self, run: PretrainingRun) -> JobStatus[PretrainingRun]:
         """The status of a pretraining."""
-        state = self._state(run, self.plan.pretrain_settings(run), self._folder(run) / WEIGHTS)
+        weights = self._folders(run)[0] / WEIGHTS
+        state = self._state(run, self.plan.pretrain_settings(run), weights)
         return JobStatus(run, state, self._seconds(run))
 
-    def _folder(self, job: Job) -> Path:
+    def _folders(self, job: Job) -> tuple[Path, Path]:
+        """Where a job's results lie, and its checkpoints."""
         plan = self.plan
         folder = plan.run_folder(job) if isinstance(job, Cell) else plan.pretrained_folder(job)
-        return self.root / folder
+        return self.root / folder, self.root / plan.paths.resume(folder)
 
     def _state(self, job: Job, settings: Tree, final: Path) -> State:
         """The state of a job that ends with the file `final`.
 
         The lock is asked first: while a job trains again, its old results may still lie there.
         """
-        folder = self._folder(job)
-        resume = self.root / self.plan.paths.resume(folder.relative_to(self.root))
+        folder, resume = self._folders(job)
         if _is_locked(resume / "lock"):
             return State.RUNNING
         if (folder / WEIGHTS).is_file():
             if not _was_made_with(settings, folder / SETTINGS):
                 return State.OUTDATED
             return State.DONE if final.is_file() else State.TRAINED
-        # Snakemake makes the folder when it starts the job; the state is the job's checkpoint.
-        begun = folder.is_dir() or (resume / "state.pt").is_file()
+        # A job takes the lock first of all and notes its end in done.json; if an older run ended
+        # there, a checkpoint tells of the newer one. Snakemake makes the folder before the job.
+        begun = (resume / "lock").is_file() and not (resume / "done.json").is_file()
+        begun = begun or (resume / "state.pt").is_file() or folder.is_dir()
         return State.INTERRUPTED if begun else State.MISSING
 
     def _likenesses(self, job: Job) -> list[Hashable]:

@@ -32,7 +32,7 @@ def noise(*shape: int) -> Tensor:
 
 def one(matrix: list[list[float]], offset: list[float], exact: bool = True) -> Transforms:
     """One transform, written out."""
-    return Transforms(torch.tensor([matrix]), torch.tensor([offset]), torch.tensor([exact]))
+    return Transforms(torch.tensor([matrix]).float(), torch.tensor([offset]), torch.tensor([exact]))
 
 
 def moved(images: Tensor, transforms: Transforms) -> Tensor:

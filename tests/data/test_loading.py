@@ -172,15 +172,13 @@ def test_the_global_generator_is_neither_read_nor_moved(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5])
-def test_a_restored_run_sees_the_very_batches_it_would_have_seen(folder: Path, steps: int) -> None:
+def test_a_restored_run_sees_the_batches_it_would_have_seen(folder: Path, steps: int) -> None:
     randomness, other = (Randomness(0, torch.device("cpu")) for _ in range(2))
     undisturbed = batches(folder, randomness=randomness)
     for _ in range(steps):
         undisturbed.next()
     state = {name: tensor.clone() for name, tensor in undisturbed.state_dict().items()}
-    generators = {
-        name: generator.get_state() for name, generator in undisturbed.randomness.generators.items()
-    }
+    generators = {name: generator.get_state() for name, generator in randomness.generators.items()}
     expected = [undisturbed.next() for _ in range(7)]
     restored = batches(folder, randomness=other)
     restored.next()  # whatever happened before does not matter

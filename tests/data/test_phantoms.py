@@ -151,7 +151,7 @@ def test_data_types_and_systolic_frames_differ_between_patients(roots: dict[str,
 def test_every_info_cfg_has_the_keys_of_the_original(roots: dict[str, Path]) -> None:
     for info in (roots["acdc"] / "training").glob("*/Info.cfg"):
         lines = [line.split(": ") for line in info.read_text().splitlines()]
-        entries: dict[str, Any] = {key: value for key, value in lines}
+        entries: dict[str, Any] = dict(lines)
         assert list(entries) == ["ED", "ES", "Group", "Height", "NbFrame", "Weight"]
         assert 1 <= int(entries["ED"]) < int(entries["ES"]) < int(entries["NbFrame"])
 
@@ -220,7 +220,7 @@ def test_hearts_have_a_useful_size_after_resampling_to_64_pixels(roots: dict[str
         _, label = arrays(case)
         share = (label[..., 0] == LEFT_VENTRICLE).mean()
         radii.append(np.sqrt(share * 64**2 / np.pi))
-    assert 7 < min(radii)
+    assert min(radii) > 7
     assert max(radii) < 16
     assert max(radii) > 1.2 * min(radii)
 
@@ -252,20 +252,20 @@ def test_hippocampi_have_two_touching_parts_in_one_piece(roots: dict[str, Path])
 
 
 def test_hippocampus_files_are_as_uneven_as_the_original(tmp_path: Path) -> None:
-    write("msd", tmp_path / "msd", 30, SEED)
+    write("msd", tmp_path / "msd", 20, SEED)
     cases = find("msd", tmp_path / "msd")
     images = [nib.load(case.images[0]) for case in cases]
     assert {image.get_data_dtype().name for image in images} == {"uint8", "float32"}
     labels = {nib.load(case.label).get_data_dtype().name for case in cases}
     assert labels == {"uint8", "float32"}
-    maxima = [read(case.images[0]).max() for case in cases]
+    maxima = [float(read(case.images[0]).max()) for case in cases]
     assert max(maxima) > 1000 * min(maxima)
-    assert len({image.shape for image in images}) > 20
+    assert len({image.shape for image in images}) > 15
     assert nib.aff2axcodes(images[0].affine) == ("R", "A", "S")
     numbers = [int(case.case.rpartition("_")[2]) for case in cases]
     assert numbers[:4] == [1, 2, 4, 5]
     description = json.loads((tmp_path / "msd" / "dataset.json").read_text())
-    assert description["numTraining"] == len(description["training"]) == 30
+    assert description["numTraining"] == len(description["training"]) == 20
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

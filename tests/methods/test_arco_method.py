@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
+from small_methods import make_batch, start
 
 from arco.contracts import Progress
-from small_methods import make_batch, start
 
 PROGRESS = Progress(0, 50, 10)
 FIRST_LOSSES = ("supervised", "unsupervised", "neighbor")

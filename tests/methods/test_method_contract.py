@@ -6,12 +6,12 @@ import copy
 
 import pytest
 import torch
+from small_methods import make_batch, start
 
 from arco import registry
 from arco.contracts import Batch
 from arco.losses.segmentation import supervised_loss
 from arco.models.teacher import Teacher
-from small_methods import make_batch, start
 
 METHODS = registry.names("methods")
 UNSUPERVISED_WEIGHTS = {"arco": {"lambda1": 0.0, "lambda2": 0.0, "lambda3": 0.0}, "supervised": {}}

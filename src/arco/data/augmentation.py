@@ -93,14 +93,14 @@ def apply_transforms(
         grid, inside = _sampling_grid(
             transforms.matrix[rows], transforms.offset[rows], height, width
         )
-        outside = ~inside.unsqueeze(1)
         frame[rows] = inside
-        moved[rows] = _sampled(planes[rows], grid, mode).masked_fill_(outside, 0)
+        inside = inside.unsqueeze(1)
+        moved[rows] = torch.where(inside, _sampled(planes[rows], grid, mode), 0.0)
         labeled = rows[rows < len(labels)]
-        if len(labeled):
-            here = truth_planes[labeled].to(grid.dtype)
-            there = _sampled(here, grid[: len(labeled)], "nearest")
-            truth[labeled] = there.masked_fill_(outside[: len(labeled)], IGNORE).long()
+        count = len(labeled)
+        if count:
+            nearest = _sampled(truth_planes[labeled].to(grid.dtype), grid[:count], "nearest")
+            truth[labeled] = torch.where(inside[:count], nearest, float(IGNORE)).long()
     frame = frame.view(-1, *[1] * len(depth), height, width).expand(-1, *depth, -1, -1)
     return moved.view_as(images), truth.view_as(labels), frame
 
@@ -131,11 +131,12 @@ def _sampling_grid(
     matrix, offset = (matrix * unit[:, None])[..., None, None], (offset * unit)[..., None, None]
     x = torch.arange(width, device=matrix.device) - (width - 1) / 2
     y = (torch.arange(height, device=matrix.device) - (height - 1) / 2).unsqueeze(1)
-    across, down = (
-        matrix[:, axis, 0] * x + (matrix[:, axis, 1] * y + offset[:, axis]) for axis in (0, 1)
+    # One plane per coordinate: written and read several times faster than pairs of numbers.
+    planes = torch.stack(
+        [matrix[:, axis, 0] * x + (matrix[:, axis, 1] * y + offset[:, axis]) for axis in (0, 1)],
+        dim=1,
     )
-    inside = torch.maximum(across.abs(), down.abs()) <= 1
-    return torch.stack([across, down], dim=-1), inside
+    return planes.permute(0, 2, 3, 1), planes.abs().amax(1) <= 1
 
 
 def _sampled(planes: Tensor, grid: Tensor, mode: str) -> Tensor:

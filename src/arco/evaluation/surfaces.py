@@ -1,11 +1,11 @@
 """Surfaces of masks and the exact distances between them.
 
 The slow part of every surface score is "how far is the nearest surface voxel of the other mask?".
-Two exact answers are at hand: a tree over the surface voxels (its cost grows with the surfaces)
-and the euclidean distance transform (its cost grows with the box around both masks). The tree is
-much the faster on anatomy; dense noise, or points that see very many voxels at nearly the same
-distance, can make it the slower. An estimate counted beforehand, not a clock, chooses, so the same
-masks take the same path, and give the same bits, every time.
+Three exact answers are at hand: looking around (best where the masks nearly touch), a tree over the
+surface voxels (its cost grows with the surfaces) and the euclidean distance transform (its cost
+grows with the box around both masks). The tree is much the faster on anatomy; points that see very
+many voxels at nearly the same distance can make it the slower. Counts taken beforehand, not a
+clock, choose, so the same masks take the same path, and give the same bits, every time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _COST_PER_TARGET = 1.0
 _COST_PER_QUERY = 4.0
 _COST_PER_CANDIDATE = 2.0
 _SAMPLED_QUERIES = 64
+
+_REACH = 2  # voxels along each axis that are looked around before a search
+_FEWEST_HITS = 0.02  # fraction of hits: trying one step costs about a fiftieth of a tree's search
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,53 @@ def nearest_distances(origin: Mask, target: Mask, spacing: npt.NDArray[np.float6
     Returns:
         float64, [n], in the order of `np.nonzero(origin)`, in units of `spacing`.
     """
-    elsewhere = origin & ~target  # the shared voxels lie at distance zero
-    distances = np.zeros(np.count_nonzero(origin))
-    if elsewhere.any():
-        distances[elsewhere[origin]] = _positive_distances(elsewhere, target, spacing)
+    distances = _adjacent_distances(origin, target, spacing)
+    unsettled = np.isnan(distances)
+    if unsettled.any():
+        queries = origin.copy()
+        queries[origin] = unsettled
+        distances[unsettled] = _distant_distances(queries, target, spacing)
     return distances
 
 
-def _positive_distances(queries: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
-    """`nearest_distances` of two disjoint sets of voxels by whichever way is cheaper."""
+def _adjacent_distances(origin: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
+    """`nearest_distances` where looking around a voxel finds the answer, elsewhere NaN.
+
+    All voxels try the same step, the shortest steps first (none at all, to begin with), so the
+    first hit of a voxel is its nearest. Once too few are hit, searching is cheaper than trying.
+    """
+    steps, lengths = _steps(spacing)
+    padded = np.pad(target, _REACH)
+    strides = np.array(padded.strides)  # in bytes, which is in voxels, as bool takes one byte
+    targets = padded.ravel()
+    places = np.flatnonzero(np.pad(origin, _REACH))
+    distances = np.full(len(places), np.nan)
+    waiting = np.arange(len(places))
+    for step, length in zip(steps @ strides, lengths, strict=True):
+        hit = targets[places + step]
+        distances[waiting[hit]] = length
+        if _FEWEST_HITS * len(waiting) >= np.count_nonzero(hit):
+            break
+        waiting, places = waiting[~hit], places[~hit]
+    return distances
+
+
+def _steps(spacing: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.intp], Distances]:
+    """All steps up to the length of the shortest that leaves the window, and their lengths.
+
+    Returns:
+        int, [n, axes], within `_REACH` voxels along each axis, and float64, [n], ascending.
+    """
+    axes = len(spacing)
+    steps = np.indices((2 * _REACH + 1,) * axes).reshape(axes, -1).T - _REACH
+    lengths = np.linalg.norm(steps * spacing, axis=1)
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] <= (_REACH + 1) * spacing.min()]
+    return steps[order], lengths[order]
+
+
+def _distant_distances(queries: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
+    """`nearest_distances` by tree or by transform, whichever is cheaper."""
     least_cost = _COST_PER_TARGET * np.count_nonzero(target)
     least_cost += _COST_PER_QUERY * np.count_nonzero(queries)
     if least_cost < target.size:

@@ -56,9 +56,9 @@ def draw(
 ) -> Tensor:
     """Indices of n candidate pixels in the flattened mask, int64 on its device: [n] or [rows, n].
 
-    Every index is marginally uniform over the candidates, for each sampler and any n (so a
-    candidate is drawn n/N times on average, and may be drawn repeatedly). The order of the
-    indices of a row means nothing; SG and SAG list them by group.
+    With the default scheme each candidate is drawn n/N times on average, possibly repeatedly, for
+    every sampler and any n. The order of the indices of a row means nothing; SG and SAG list them
+    by group.
 
     Args:
         mask: [B, *S] bool with two or three spatial axes, True marks a candidate; or what

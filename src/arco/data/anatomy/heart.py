@@ -189,8 +189,7 @@ def _thickness(heart: Heart, angle: Volume) -> Volume:
     """[*S], wall thickness relative to its mean, by direction."""
     (first, second), (phase_1, phase_2) = heart.thickening
     depth, direction = heart.thin
-    away = np.angle(np.exp(1j * (angle - direction)))
-    scar = 1 - depth * np.exp(-((away / 0.7) ** 2))
+    scar = 1 - depth * np.exp((np.cos(angle - direction) - 1) / 0.25)
     uneven = 1 + first * np.cos(angle - phase_1) + second * np.cos(2 * angle - phase_2)
     return np.asarray(uneven * scar, dtype=np.float32)
 

@@ -86,10 +86,10 @@ def draw_hippocampus(rng: np.random.Generator) -> Hippocampus:
         rise_mm=rng.uniform(10, 16),
         bow_mm=rng.uniform(2, 5),
         inward_mm=rng.uniform(3, 8),
-        half_mm=(size * rng.uniform(5.6, 6.8), size * rng.uniform(3.7, 4.6)),
+        half_mm=(size * rng.uniform(6.2, 7.4), size * rng.uniform(4.3, 5.3)),
         head_bulge=rng.uniform(0.35, 0.65),
         tilt=rng.uniform(-0.1, 0.4),
-        border=rng.uniform(0.36, 0.41),
+        border=rng.uniform(0.38, 0.43),
     )
 
 
@@ -172,6 +172,6 @@ def _paint_cerebellum(
     paint(signal, coverage(distance_mm - 2, grid.pixel_mm), tissues["fluid"])
     wave = (0.8 * grid.position_mm[1] + 0.5 * grid.position_mm[2]) / np.float32(rng.uniform(3, 5))
     leaves = tissues["gray"] + (tissues["white"] - tissues["gray"]) * (
-        0.5 + 0.5 * np.sin(6.28 * wave)
+        0.5 + 0.5 * np.sin(2 * np.pi * wave)
     )
     paint(signal, coverage(distance_mm, grid.pixel_mm), np.asarray(leaves, dtype=np.float32))

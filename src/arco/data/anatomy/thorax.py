@@ -86,8 +86,12 @@ def _abdomen(rng: np.random.Generator) -> list[Ellipsoid]:
     angle = rng.normal(0.2, 0.2)
     liver = Ellipsoid("liver", (x, y, 45), (*half, rng.uniform(70, 100)), angle)
     veins = [
-        Ellipsoid("vessel", (x + dx, y + dy, dz), (rng.uniform(2, 6), rng.uniform(1.5, 3), 22), dx)
-        for dx, dy, dz in rng.normal((2, -4, 20), (13, 7, 18), size=(5, 3)).tolist()
+        Ellipsoid("vessel", (x + dx, y + dy, dz), (a, b, 22), rng.uniform(0, np.pi))
+        for (dx, dy, dz), (a, b) in zip(
+            rng.normal((2, -4, 20), (13, 7, 18), size=(5, 3)).tolist(),
+            rng.uniform((2, 1.5), (6, 3), size=(5, 2)).tolist(),
+            strict=True,
+        )
     ]
     x, y = rng.normal((32, 30), 5)
     a, b = rng.uniform((11, 9), (19, 14))
