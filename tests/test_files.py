@@ -95,3 +95,9 @@ def test_json_that_is_missing_or_broken_is_told_in_a_sentence(tmp_path):
 def test_csv_has_plain_line_ends_and_keeps_nan(tmp_path):
     files.write_csv(tmp_path / "a.csv", [{"x": 0.1, "y": float("nan")}], ["x", "y"])
     assert (tmp_path / "a.csv").read_bytes() == b"x,y\n0.1,nan\n"
+
+
+def test_a_file_where_a_folder_should_be_is_told_in_a_sentence(tmp_path):
+    (tmp_path / "results").write_text("", encoding="utf-8")
+    with pytest.raises(ArcoError, match=r"cannot write .*out\.json"):
+        files.write_json(tmp_path / "results" / "out.json", {})

@@ -1,4 +1,4 @@
-"""Surfaces, and the two ways to the same distances."""
+"""Surfaces, and the three ways to the same distances."""
 
 from __future__ import annotations
 
@@ -35,19 +35,24 @@ PAIRS = {
 def transforms_of(monkeypatch):
     """Record the calls that take the distance transform."""
     calls = []
-    transform = surfaces._transform_distances
+    transform = surfaces._by_transform
 
     def recorded(*arguments):
         calls.append(arguments)
         return transform(*arguments)
 
-    monkeypatch.setattr(surfaces, "_transform_distances", recorded)
+    monkeypatch.setattr(surfaces, "_by_transform", recorded)
     return calls
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-@pytest.mark.parametrize(("cost", "is_transform"), [(0.0, False), (1e9, True)])
-def test_tree_and_transform_give_the_same_distances(pair, cost, is_transform, monkeypatch):
+@pytest.mark.parametrize(
+    ("tries", "cost", "is_transform"),
+    [(1e9, 0.0, False), (0.0, 0.0, False), (0.0, 1e9, True)],
+    ids=["looking around", "tree", "transform"],
+)
+def test_every_way_gives_the_same_distances(pair, tries, cost, is_transform, monkeypatch):
+    monkeypatch.setattr(surfaces, "_TRIES_PER_SEARCH", tries)
     for name in ("_COST_PER_TARGET", "_COST_PER_QUERY", "_COST_PER_CANDIDATE"):
         monkeypatch.setattr(surfaces, name, cost)
     calls = transforms_of(monkeypatch)
@@ -59,16 +64,33 @@ def test_tree_and_transform_give_the_same_distances(pair, cost, is_transform, mo
     assert bool(calls) is is_transform
 
 
-@pytest.mark.parametrize(
-    ("name", "is_transform"),
-    [("apart", False), ("sparse noise", False), ("dense noise", True)],
-)
-def test_only_crowded_masks_take_the_transform(name, is_transform, monkeypatch):
+def test_dense_masks_are_settled_by_looking_around():
+    distances = surfaces._look_around(*PAIRS["dense noise"], np.ones(3))
+    assert not np.isnan(distances).any()
+
+
+def test_looking_around_stops_where_nothing_is_near():
+    distances = surfaces._look_around(*PAIRS["apart"], np.ones(3))
+    assert np.isnan(distances).all()
+
+
+@pytest.mark.parametrize("name", ["apart", "sparse noise"])
+def test_small_surfaces_in_a_large_box_are_searched_by_tree(name, monkeypatch):
     calls = transforms_of(monkeypatch)
     pair = SurfacePair.between(*PAIRS[name])
     pair.from_prediction(SPACING_MM)
     pair.from_truth(SPACING_MM)
-    assert len(calls) == (2 if is_transform else 0)
+    assert not calls
+
+
+def test_no_step_is_left_out_that_is_shorter_than_one_tried():
+    spacing = np.array([2.0, 1.0])
+    steps, lengths = surfaces._steps(spacing)
+    everything = np.indices((11, 11)).reshape(2, -1).T - 5
+    nearby = np.linalg.norm(everything * spacing, axis=1) < lengths[-1]
+    assert {tuple(step) for step in everything[nearby]} <= {tuple(step) for step in steps}
+    assert lengths[0] == 0.0
+    assert (np.diff(lengths) >= 0).all()
 
 
 @pytest.mark.parametrize(("middle", "is_transform"), [(31, True), (53, False)])
@@ -90,6 +112,15 @@ def test_distances_come_in_the_order_of_the_voxels():
     target[2, 1] = True
     distances = nearest_distances(origin, target, np.array([3.0, 1.0]))
     np.testing.assert_allclose(distances, [np.hypot(6, 4), 0.0, np.hypot(3, 3)])
+
+
+def test_the_memory_order_of_the_masks_does_not_matter():
+    origin, target = PAIRS["overlapping"]
+    expected = nearest_distances(origin, target, SPACING_MM)
+    for other in (np.asfortranarray, lambda mask: np.repeat(mask, 2, axis=2)[:, :, ::2]):
+        np.testing.assert_array_equal(
+            nearest_distances(other(origin), other(target), SPACING_MM), expected
+        )
 
 
 @pytest.mark.parametrize("mask", [ball(8), ball(30), noise(0.6, 6), noise(0.97, 7)])

@@ -44,14 +44,19 @@ def cases(draw):
     return draw(masks(shape)), draw(masks(shape)), spacing
 
 
-@pytest.mark.parametrize("cost", [0.0, 1.0, 1e9], ids=["tree", "either", "transform"])
+@pytest.mark.parametrize(
+    ("tries", "cost"),
+    [(1e9, 1.0), (0.0, 0.0), (0.0, 1e9)],
+    ids=["looking around", "tree", "transform"],
+)
 @repeated
 @given(case=cases())
-def test_distances_equal_medpys(cost, case):
+def test_distances_equal_medpys(tries, cost, case):
     prediction, truth, spacing = case
     with pytest.MonkeyPatch.context() as patch:
         for name in COSTS:
             patch.setattr(surfaces, name, cost)
+        patch.setattr(surfaces, "_TRIES_PER_SEARCH", tries)
         one_way, pooled = asd(*case), assd(*case)
         directions, percentile = assd(*case, averaging="directions"), hd95(*case)
         together, voxels = surface_scores_in(prediction, truth, [spacing, None])

@@ -83,25 +83,22 @@ def apply_transforms(
         the image is 0, its label IGNORE and its frame False.
     """
     *depth, height, width = images.shape[2:]
-    planes, truth_planes = images.flatten(1, -3), labels.unsqueeze(1).flatten(1, -3)
-    moved, truth = torch.empty_like(planes), torch.empty_like(truth_planes, dtype=torch.int64)
-    frame = torch.empty(len(images), height, width, dtype=torch.bool, device=images.device)
+    planes = images.flatten(1, -3)
+    # Labels above 0, and 0 for what comes from outside: one sampling tells label and frame.
+    marks = images.new_full((len(images), math.prod(depth), height, width), -IGNORE)
+    marks[: len(labels)] += labels.view(-1, *marks.shape[1:])
+    sources = _source_positions(transforms, height, width)
+    found = _sampled(marks, sources, "nearest", "zeros")
+    moved = torch.empty_like(planes)
     for mode, chosen in (("nearest", transforms.exact), ("bilinear", ~transforms.exact)):
         rows = chosen.nonzero().squeeze(1)
-        if not len(rows):
-            continue
-        grid, inside = _sampling_grid(
-            transforms.matrix[rows], transforms.offset[rows], height, width
-        )
-        frame[rows] = inside
-        inside = inside.unsqueeze(1)
-        moved[rows] = torch.where(inside, _sampled(planes[rows], grid, mode), 0.0)
-        labeled = rows[rows < len(labels)]
-        count = len(labeled)
-        if count:
-            nearest = _sampled(truth_planes[labeled].to(grid.dtype), grid[:count], "nearest")
-            truth[labeled] = torch.where(inside[:count], nearest, float(IGNORE)).long()
-    frame = frame.view(-1, *[1] * len(depth), height, width).expand(-1, *depth, -1, -1)
+        if len(rows):
+            here, there = planes.index_select(0, rows), sources.index_select(0, rows)
+            # Border padding, so that the rim is not mixed with the nothing beyond it.
+            moved.index_copy_(0, rows, _sampled(here, there, mode, "border"))
+    moved *= found[:, :1].clamp(max=1)
+    truth = (found[: len(labels)] + IGNORE).long()
+    frame = found.bool().view(-1, *depth, height, width)
     return moved.view_as(images), truth.view_as(labels), frame
 
 
@@ -116,29 +113,30 @@ def _draw_rotation(
     quarters = (unit[1] * 4).floor().clamp(max=3) if square else (unit[1] * 2).floor() * 2
     angle = (2 * unit[2] - 1) * math.radians(augmentation.rotation_degrees)
     angle = torch.where(turned, quarters * (math.pi / 2), angle)
-    cosine, sine = angle.cos(), angle.sin()
+    waves = torch.stack([angle.cos(), angle.sin()])
     # The cosine of a right angle is not quite 0 in floating point.
-    cosine, sine = (torch.where(turned, value.round(), value) for value in (cosine, sine))
+    cosine, sine = torch.where(turned, waves.round(), waves)
     return turned, cosine, sine
 
 
-def _sampling_grid(
-    matrix: Tensor, offset: Tensor, height: int, width: int
-) -> tuple[Tensor, Tensor]:
-    """The grid [n, H, W, 2] that `grid_sample` reads, and where it lies in the image [n, H, W]."""
-    # `grid_sample` counts from -1 at one edge of the image to 1 at the other.
-    unit = matrix.new_tensor([2 / width, 2 / height])
-    matrix, offset = (matrix * unit[:, None])[..., None, None], (offset * unit)[..., None, None]
-    x = torch.arange(width, device=matrix.device) - (width - 1) / 2
-    y = (torch.arange(height, device=matrix.device) - (height - 1) / 2).unsqueeze(1)
-    # One plane per coordinate: written and read several times faster than pairs of numbers.
-    planes = torch.stack(
-        [matrix[:, axis, 0] * x + (matrix[:, axis, 1] * y + offset[:, axis]) for axis in (0, 1)],
-        dim=1,
-    )
-    return planes.permute(0, 2, 3, 1), planes.abs().amax(1) <= 1
+def _source_positions(transforms: Transforms, height: int, width: int) -> Tensor:
+    """Where each output pixel looks: x and y as two planes, [B, 2, H, W].
+
+    They count as `grid_sample` does, from -1 at one edge of the image to 1 at the other.
+    """
+    unit = transforms.matrix.new_tensor([2 / width, 2 / height])
+    matrix = (transforms.matrix * unit[:, None])[..., None, None]
+    offset = (transforms.offset * unit)[..., None, None]
+    x = torch.arange(width, device=unit.device) - (width - 1) / 2
+    y = (torch.arange(height, device=unit.device) - (height - 1) / 2).unsqueeze(1)
+    positions = unit.new_empty(len(matrix), 2, height, width)
+    for axis in (0, 1):
+        along = matrix[:, axis, 1] * y + offset[:, axis]
+        torch.add(matrix[:, axis, 0] * x, along, out=positions[:, axis])
+    return positions
 
 
-def _sampled(planes: Tensor, grid: Tensor, mode: str) -> Tensor:
-    # Border padding, so that the rim of the frame is not mixed with the nothing beyond it.
-    return grid_sample(planes, grid, mode=mode, padding_mode="border", align_corners=False)
+def _sampled(planes: Tensor, sources: Tensor, mode: str, padding: str) -> Tensor:
+    # Planes of coordinates are written and read several times faster than pairs of them.
+    grid = sources.permute(0, 2, 3, 1)
+    return grid_sample(planes, grid, mode=mode, padding_mode=padding, align_corners=False)

@@ -29,7 +29,7 @@ _COST_PER_CANDIDATE = 2.0
 _SAMPLED_QUERIES = 64
 
 _REACH = 2  # voxels along each axis that are looked around before a search
-_FEWEST_HITS = 0.02  # fraction of hits: trying one step costs about a fiftieth of a tree's search
+_TRIES_PER_SEARCH = 50  # trying one step costs about a fiftieth of searching a tree
 
 
 @dataclass(frozen=True)
@@ -113,34 +113,37 @@ def nearest_distances(origin: Mask, target: Mask, spacing: npt.NDArray[np.float6
     Returns:
         float64, [n], in the order of `np.nonzero(origin)`, in units of `spacing`.
     """
-    distances = _adjacent_distances(origin, target, spacing)
+    distances = _look_around(origin, target, spacing)
     unsettled = np.isnan(distances)
     if unsettled.any():
         queries = origin.copy()
         queries[origin] = unsettled
-        distances[unsettled] = _distant_distances(queries, target, spacing)
+        distances[unsettled] = _search(queries, target, spacing)
     return distances
 
 
-def _adjacent_distances(origin: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
+def _look_around(origin: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
     """`nearest_distances` where looking around a voxel finds the answer, elsewhere NaN.
 
     All voxels try the same step, the shortest steps first (none at all, to begin with), so the
-    first hit of a voxel is its nearest. Once too few are hit, searching is cheaper than trying.
+    first hit of a voxel is its nearest. Trying ends when it has cost more than the searches it
+    has saved: soon where nothing is near, hardly ever in dense noise.
     """
     steps, lengths = _steps(spacing)
-    padded = np.pad(target, _REACH)
+    padded = np.ascontiguousarray(np.pad(target, _REACH))
     strides = np.array(padded.strides)  # in bytes, which is in voxels, as bool takes one byte
     targets = padded.ravel()
     places = np.flatnonzero(np.pad(origin, _REACH))
     distances = np.full(len(places), np.nan)
     waiting = np.arange(len(places))
+    tried = 0
     for step, length in zip(steps @ strides, lengths, strict=True):
         hit = targets[places + step]
         distances[waiting[hit]] = length
-        if _FEWEST_HITS * len(waiting) >= np.count_nonzero(hit):
-            break
+        tried += len(waiting)
         waiting, places = waiting[~hit], places[~hit]
+        if tried > _TRIES_PER_SEARCH * (len(distances) - len(waiting)):
+            break
     return distances
 
 
@@ -158,7 +161,7 @@ def _steps(spacing: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.intp], Dist
     return steps[order], lengths[order]
 
 
-def _distant_distances(queries: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
+def _search(queries: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
     """`nearest_distances` by tree or by transform, whichever is cheaper."""
     least_cost = _COST_PER_TARGET * np.count_nonzero(target)
     least_cost += _COST_PER_QUERY * np.count_nonzero(queries)
@@ -169,12 +172,12 @@ def _distant_distances(queries: Mask, target: Mask, spacing: npt.NDArray[np.floa
         tree = cKDTree(
             np.argwhere(target) * spacing, leafsize=32, compact_nodes=False, balanced_tree=False
         )
-        if least_cost + _search_cost(tree, points, spacing) < target.size:
+        if least_cost + _tree_cost(tree, points, spacing) < target.size:
             return np.asarray(tree.query(points)[0])
-    return _transform_distances(queries, target, spacing)
+    return _by_transform(queries, target, spacing)
 
 
-def _search_cost(tree: cKDTree, points: Distances, spacing: npt.NDArray[np.float64]) -> float:
+def _tree_cost(tree: cKDTree, points: Distances, spacing: npt.NDArray[np.float64]) -> float:
     """Estimated cost of comparing each point with the nearly nearest voxels the tree must visit.
 
     The tree cannot skip a voxel that is hardly farther than the nearest one. Their number, within
@@ -186,9 +189,7 @@ def _search_cost(tree: cKDTree, points: Distances, spacing: npt.NDArray[np.float
     return _COST_PER_CANDIDATE * float(np.mean(candidates)) * len(points)
 
 
-def _transform_distances(
-    queries: Mask, target: Mask, spacing: npt.NDArray[np.float64]
-) -> Distances:
+def _by_transform(queries: Mask, target: Mask, spacing: npt.NDArray[np.float64]) -> Distances:
     """`nearest_distances` from the distance transform of the whole array.
 
     Only the positions of the nearest voxels are asked for: lengths are needed at the queries
