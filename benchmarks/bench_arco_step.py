@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -72,8 +72,9 @@ class MeanTeacherStep:
         self.seconds[part] += time.process_time() - start
 
     def loss(self) -> Tensor:
-        logits = self.student["network"](self.images)
-        with torch.no_grad():
+        with self.timed("student forward"):
+            logits = self.student["network"](self.images)
+        with self.timed("teacher forward"), torch.no_grad():
             targets = self.teacher.module["network"](self.images[LABELED:]).softmax(dim=1)
         consistency = functional.mse_loss(logits[LABELED:].softmax(dim=1), targets)
         return supervised_loss(logits[:LABELED], self.labels) + 0.1 * consistency
@@ -132,18 +133,26 @@ class ArcoStep(MeanTeacherStep):
         with self.timed("class means"), torch.no_grad():
             means = teacher.class_means(keys, masks[present])
         with self.timed("negatives"):
-            losses = []
-            field = KeyField(teacher, keys) if self.per_query else None
-            for own, mean, pixels in zip(queries, means, others, strict=True):
-                if field is None:
-                    with torch.no_grad():
-                        shared = teacher.at(keys, pixels)
-                    negatives = similarities(own, shared)
-                else:
-                    negatives = field.similarity(own, pixels)
-                positives = similarities(own, mean[None])[:, 0]
-                losses.append(class_contrast(positives, negatives, TEMPERATURE))
+            losses = [
+                class_contrast(similarities(own, mean[None])[:, 0], negatives, TEMPERATURE)
+                for own, mean, negatives in zip(
+                    queries, means, self.negatives(queries, keys, others), strict=True
+                )
+            ]
             return torch.stack(losses).mean()
+
+    def negatives(
+        self, queries: Sequence[Tensor], keys: list[Tensor], pixels: list[Tensor]
+    ) -> list[Tensor]:
+        teacher = self.teacher.module["head"]
+        if self.per_query:
+            field = KeyField(teacher, keys)
+            return [
+                field.similarity(own, drawn) for own, drawn in zip(queries, pixels, strict=True)
+            ]
+        with torch.no_grad():
+            vectors = teacher.at(keys, torch.cat(pixels)).split(NEGATIVES)
+        return [similarities(own, others) for own, others in zip(queries, vectors, strict=True)]
 
     def draw_negatives(self, mask: Tensor) -> Tensor:
         rows = QUERIES if self.per_query else None
@@ -151,7 +160,8 @@ class ArcoStep(MeanTeacherStep):
 
     def neighbors(self, features: list[Tensor], keys: list[Tensor]) -> Tensor:
         student, teacher = self.student["head"], self.teacher.module["head"]
-        own = student.pooled([maps[LABELED:] for maps in features], POOLED).flatten(1)
+        # All images, or the backward pass would pad every map of a slice with zeros.
+        own = student.pooled(features, POOLED)[LABELED:].flatten(1)
         with torch.no_grad():
             theirs = teacher.pooled([maps[LABELED:] for maps in keys], POOLED).flatten(1)
             theirs = functional.normalize(theirs, dim=1)
@@ -192,12 +202,11 @@ def compare_times(rounds: int, form: torch.memory_format) -> None:
             else:
                 step.seconds.clear()
     plain = times["mean_teacher"]
-    print(f"mean_teacher  {statistics.median(plain):6.2f} s a step")
-    for mode in ("shared", "per_query"):
+    for mode, step in steps.items():
         ratio = statistics.median(a / b for a, b in zip(times[mode], plain, strict=True))
-        median = statistics.median(times[mode])
-        print(f"{mode:12s}  {median:6.2f} s a step, ratio {ratio:.2f} (target {TARGETS[mode]})")
-        for part, seconds in steps[mode].seconds.items():
+        median, target = statistics.median(times[mode]), TARGETS.get(mode, 1.0)
+        print(f"{mode:12s}  {median:6.2f} s a step, ratio {ratio:.2f} (target {target})")
+        for part, seconds in step.seconds.items():
             print(f"    {part:20s} {seconds / rounds:6.3f} s")
 
 

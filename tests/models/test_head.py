@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from arco.models import pyramid
 from arco.models.head import RepresentationHead, merge
 
 CHANNELS = (7, 6, 5, 4, 3)
@@ -17,10 +18,10 @@ VOLUME = ((3, 5, 4), (6, 10, 8), (12, 20, 15), (12, 20, 15))
 WIDTH = 9
 
 
-def make(sizes) -> tuple[RepresentationHead, list[Tensor]]:
+def make(sizes, width: int = WIDTH) -> tuple[RepresentationHead, list[Tensor]]:
     torch.manual_seed(0)
     channels = CHANNELS[: len(sizes)]
-    head = RepresentationHead(channels, WIDTH).double()
+    head = RepresentationHead(channels, width).double()
     features = [
         torch.randn(2, count, *size, dtype=torch.float64, requires_grad=True)
         for count, size in zip(channels, sizes, strict=True)
@@ -122,6 +123,17 @@ def test_pooled_is_adaptive_average_pooling_of_the_dense_map(sizes, cells):
         lambda head, features: head.pooled(features, cells),
         lambda head, features: pool(defined(head, features), cells),
     )
+
+
+@pytest.mark.parametrize("width", [WIDTH, 2, 40])
+@pytest.mark.parametrize("sizes", [PLANE, VOLUME])
+def test_norms_are_lengths_in_the_dense_map(sizes, width, monkeypatch):
+    monkeypatch.setattr(pyramid, "PIXEL_BLOCK", 1)
+    head, features = make(sizes, width)
+    norms = head.norms(features)
+    expected = defined(head, features).norm(dim=1)
+    assert not norms.requires_grad
+    torch.testing.assert_close(norms, expected.detach(), rtol=0, atol=1e-10)
 
 
 def test_only_features_near_a_drawn_pixel_receive_a_gradient():

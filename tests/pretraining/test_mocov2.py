@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from small_frameworks import TRAINING_ITEMS, start
 from torch import nn
@@ -43,9 +42,3 @@ def test_the_head_has_two_layers_without_batch_norm() -> None:
     layers = list(start("mocov2").method.student.head.layers)
     assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
     assert layers[0].in_features == 16 and layers[2].out_features == 8
-
-
-@pytest.mark.parametrize("changed", ["student_view", "teacher_view"])
-def test_each_view_has_its_own_settings(changed: str) -> None:
-    plain, other = start("mocov2"), start("mocov2", **{changed: {"solarize": 1.0}})
-    assert plain.take(2)[1] != other.take(2)[1]

@@ -127,6 +127,14 @@ def test_gradients_flow_to_the_student_and_to_nobody_else(name: str) -> None:
     assert not any(buffer.requires_grad for buffer in method.buffers())
 
 
+@pytest.mark.parametrize(
+    ("name", "view"), [(name, key) for name in NAMES for key in SMALL[name] if "view" in key]
+)
+def test_each_view_is_drawn_by_its_own_settings(name: str, view: str) -> None:
+    plain, solarized = start(name), start(name, **{view: {"solarize": 1.0}})
+    assert plain.take(2)[1] != solarized.take(2)[1]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_optimizer_lowers_the_loss_of_a_batch(name: str) -> None:
     """With teacher, bank and views held still: what moves them moves the loss as well."""

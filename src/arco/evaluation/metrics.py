@@ -96,7 +96,7 @@ def assd(
     *,
     averaging: Literal["pooled", "directions"] = "pooled",
 ) -> float:
-    """Average symmetric surface distance; arguments, Returns and Raises as for `asd`.
+    """Average symmetric surface distance; Returns as for `asd`.
 
     Args:
         prediction: as for `asd`.
@@ -105,6 +105,9 @@ def assd(
         averaging: "pooled" is the mean over the surface voxels of both masks (medpy 0.5 and the
             usual definition); "directions" the mean of the two one-way means (medpy 0.4), which
             gives a small surface the weight of a large one.
+
+    Raises:
+        ValueError: as for `asd`, or an unknown `averaging`.
     """
     if averaging not in ("pooled", "directions"):
         raise ValueError(f"averaging must be 'pooled' or 'directions', got {averaging!r}")

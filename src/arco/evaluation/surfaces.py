@@ -21,8 +21,7 @@ Mask = npt.NDArray[np.bool_]
 Distances = npt.NDArray[np.float64]
 
 # Costs, in units of what the distance transform spends on one voxel (about 0.2 microseconds).
-# They were measured on blobs, shells, planes and noise; `benchmarks/bench_metrics.py` shows the
-# outcome, which a factor of two in any of them hardly changes.
+# They were measured on blobs, shells and noise; `benchmarks/bench_metrics.py` shows the outcome.
 _COST_PER_TARGET = 1.0
 _COST_PER_QUERY = 4.0
 _COST_PER_CANDIDATE = 2.0

@@ -19,10 +19,12 @@ from arco.models.pyramid import (
     Size,
     along_axes,
     chain_matrices,
+    image_blocks,
     kind_of,
     neighborhood,
     pooling_matrices,
     sizes_of,
+    squared_norms,
     upsample,
 )
 
@@ -152,3 +154,32 @@ class RepresentationHead(nn.Module):
         ]
         joined = torch.cat(pooled, dim=1).transpose(0, 1)
         return mix(torch.cat(self.matrices(), dim=1), joined).transpose(0, 1)
+
+    @torch.no_grad()
+    def norms(self, features: Sequence[Tensor]) -> Tensor:
+        """Length of r at every pixel, [B, *S]; a constant without gradient.
+
+        A rotation of the representation space keeps lengths. The one that makes [A4 ... A0]
+        triangular leaves to f4 only the first c_4 coordinates, to f3 only c_3 more, and so on, so
+        that every block of coordinates lives on a grid as coarse as its finest level.
+        """
+        fine_first = torch.cat(self.matrices()[::-1], dim=1)
+        triangle = torch.linalg.qr(fine_first, mode="r").R
+        lengths = torch.empty_like(features[-1][:, 0])
+        for images, part in image_blocks(features):
+            lengths[images] = self._norms(part, triangle)
+        return lengths
+
+    def _norms(self, features: Sequence[Tensor], triangle: Tensor) -> Tensor:
+        """As `norms`, given the triangular [A4 ... A0]."""
+        sizes = sizes_of(features)
+        leading = [maps.transpose(0, 1) for maps in features]
+        squares = torch.zeros_like(features[-1][:, 0])
+        for level in reversed(range(len(features))):
+            channels = self.feature_channels[: level + 1]
+            block, triangle = triangle[: channels[-1]], triangle[channels[-1] :, channels[-1] :]
+            if len(block):  # none is left at coarse levels if D is small
+                matrices = block.split(channels[::-1], dim=1)[::-1]
+                vectors = merge(leading[: level + 1], matrices)
+                squares += squared_norms(vectors, sizes[level:])
+        return squares.clamp_min_(0).sqrt_()

@@ -16,15 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from arco.models.head import RepresentationHead, merge
-from arco.models.pyramid import (
-    Size,
-    along_axes,
-    chain_matrices,
-    kind_of,
-    neighborhood,
-    sizes_of,
-    squared_norms,
-)
+from arco.models.pyramid import image_blocks, neighborhood, sizes_of, upsample
 
 COARSE_SHARE = 16
 """A level is coarse if the full resolution has at least this many times its pixels."""
@@ -53,35 +45,22 @@ class KeyField:
         self, head: RepresentationHead, features: Sequence[Tensor], *, cosine: bool = True
     ) -> None:
         split = _count_coarse(features)
-        matrices, sizes = head.matrices(), sizes_of(features)
-        finest = features[-1]
-        pixels, channels = finest[0, 0].numel(), sum(head.feature_channels[split:])
-        self._cosine = cosine
-        self._sizes = sizes[split - 1 :]
+        matrices, self._cosine = head.matrices(), cosine
+        self._sizes = sizes_of(features)[split - 1 :]
         self._coarse = [maps.transpose(0, 1).contiguous() for maps in features[:split]]
         self._coarse_matrices = matrices[:split]
         self._fine_matrix = torch.cat(matrices[split:], dim=1)
-        self._fine = finest.new_empty(len(finest), pixels, channels)
-        self._scale = finest.new_ones(len(finest), pixels)
-        # Image by image: whole-batch temporaries would be as large as what this class avoids.
-        for image, rows in enumerate(self._fine):
-            raised = [
-                _rows(maps[image], sizes[level:])
-                for level, maps in enumerate(features[split:], start=split)
-            ]
-            torch.cat(raised, dim=1, out=rows)
-            if cosine:
-                norms = self._norms([maps[:, [image]] for maps in self._coarse], rows)
-                self._scale[image] = norms.clamp_min(SMALLEST_NORM).reciprocal()
-
-    def _norms(self, coarse: Sequence[Tensor], fine: Tensor) -> Tensor:
-        """|r| of the pixels of one image, [P]: |u + A h|^2 = |u|^2 + h . (2 A'u + A'A h)."""
-        partial = squared_norms(merge(coarse, self._coarse_matrices)[:, 0], self._sizes)
-        seen_by_fine = [self._fine_matrix.T @ matrix for matrix in self._coarse_matrices]
-        crossed = _rows(merge(coarse, seen_by_fine)[:, 0], self._sizes)
-        gram = self._fine_matrix.T @ self._fine_matrix
-        products = torch.addmm(crossed, fine, gram, beta=2).mul_(fine).sum(dim=1)
-        return (partial.flatten() + products).clamp_min(0).sqrt()
+        finest = features[-1]
+        self._fine = finest.new_empty(*finest[:, 0].shape, self._fine_matrix.shape[1])
+        for images, part in image_blocks(features):
+            raised = [_raise(part[level:]) for level in range(split, len(part))]
+            torch.cat(raised, dim=-1, out=self._fine[images])
+        self._fine = self._fine.flatten(0, -2)
+        self._scale = (
+            head.norms(features).flatten().clamp_min(SMALLEST_NORM).reciprocal()
+            if cosine
+            else finest.new_ones(len(self._fine))
+        )
 
     def similarity(self, queries: Tensor, pixels: Tensor) -> Tensor:
         """Cosine similarities or dot products of each query with its own keys.
@@ -101,7 +80,7 @@ class KeyField:
             )
             for start in range(0, len(queries), QUERY_BLOCK)
         ]
-        return torch.cat(dot_products) * self._scale.flatten()[pixels]
+        return torch.cat(dot_products) * self._scale[pixels]
 
     def _dot_products(self, queries: Tensor, pixels: Tensor) -> Tensor:
         """As `similarity`, before dividing by the lengths of the keys."""
@@ -111,7 +90,7 @@ class KeyField:
         index = (rows + near.images) * maps[0, 0].numel() + near.pixels
         read = maps.flatten().index_select(0, index.flatten()).view_as(near.weights)
         coarse = (read * near.weights).sum(dim=0)
-        fine = self._fine.flatten(0, 1).index_select(0, pixels.flatten())
+        fine = self._fine.index_select(0, pixels.flatten())
         projected = (queries @ self._fine_matrix).unsqueeze(2)
         return torch.baddbmm(coarse.unsqueeze(2), fine.view(*pixels.shape, -1), projected).squeeze(
             2
@@ -124,9 +103,10 @@ def _count_coarse(features: Sequence[Tensor]) -> int:
     return max(1, sum(COARSE_SHARE * count <= pixels[-1] for count in pixels))
 
 
-def _rows(maps: Tensor, sizes: tuple[Size, ...]) -> Tensor:
-    """Maps [channels, *sizes[0]] of one image, raised through all sizes: [pixels, channels]."""
-    rows = maps.movedim(0, -1)
-    if len(sizes) > 1:
-        rows = along_axes(rows, chain_matrices(sizes, kind_of(maps)), first=0)
-    return rows.flatten(0, -2)
+def _raise(features: Sequence[Tensor]) -> Tensor:
+    """The first map at the resolution of the last one, channels last: [B, *S, channels]."""
+    # Interpolation is twice as fast in this memory order, and pixels are gathered from it.
+    maps = features[0].movedim(1, -1).contiguous().movedim(-1, 1)
+    for size in sizes_of(features[1:]):
+        maps = upsample(maps, size)
+    return maps.movedim(1, -1)

@@ -8,7 +8,7 @@ the same, and also gives the adjoint, values at single pixels, and lengths of in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import pairwise
@@ -16,6 +16,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+PIXEL_BLOCK = 65536
+"""Fine pixels, in whole images, that are worked on at a time where temporaries are large."""
 
 Size = tuple[int, ...]
 Kind = tuple[torch.device, torch.dtype]
@@ -37,6 +40,18 @@ def sizes_of(features: Sequence[Tensor]) -> tuple[Size, ...]:
 def kind_of(maps: Tensor) -> Kind:
     """Device and type, as the functions below want them."""
     return maps.device, maps.dtype
+
+
+def image_blocks(features: Sequence[Tensor]) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Go through a pyramid a few images at a time, so that temporaries stay small.
+
+    Yields:
+        Which images, and the pyramid of these.
+    """
+    images, step = len(features[-1]), max(1, PIXEL_BLOCK // features[-1][0, 0].numel())
+    for start in range(0, images, step):
+        block = slice(start, start + step)
+        yield block, [maps[block] for maps in features]
 
 
 def along_axes(maps: Tensor, matrices: Sequence[Tensor], first: int) -> Tensor:
@@ -163,11 +178,11 @@ def squared_norms(vectors: Tensor, sizes: tuple[Size, ...]) -> Tensor:
     fine values are linear in the squared lengths of the coarse vectors and of a few differences.
 
     Args:
-        vectors: [D, *sizes[0]], a vector at every coarse pixel.
+        vectors: [D, B, *sizes[0]], a vector at every coarse pixel.
         sizes: spatial sizes passed, coarse to fine.
 
     Returns:
-        [*sizes[-1]].
+        [B, *sizes[-1]].
     """
     return _squared_norms(vectors, _norm_matrices(sizes, kind_of(vectors)), axis=0)
 
@@ -187,10 +202,10 @@ def _squared_norms(vectors: Tensor, matrices: tuple[tuple[Tensor, ...], ...], ax
     if axis == len(matrices):
         return vectors.square().sum(dim=0)
     lengths, *gaps = matrices[axis]
-    total = _along_axis(_squared_norms(vectors, matrices, axis + 1), lengths, axis)
+    total = _along_axis(_squared_norms(vectors, matrices, axis + 1), lengths, axis + 1)
     for gap, products in enumerate(gaps, start=1):
-        pairs = vectors.shape[axis + 1] - gap
-        differences = vectors.narrow(axis + 1, gap, pairs) - vectors.narrow(axis + 1, 0, pairs)
+        pairs = vectors.shape[axis + 2] - gap
+        differences = vectors.narrow(axis + 2, gap, pairs) - vectors.narrow(axis + 2, 0, pairs)
         squares = _squared_norms(differences, matrices, axis + 1)
-        total = total + _along_axis(squares, products, axis)
+        total = total + _along_axis(squares, products, axis + 1)
     return total
