@@ -74,7 +74,7 @@ def customary_batch(paths: list[Path], rng: np.random.Generator) -> tuple[torch.
     return torch.stack(images), torch.stack(labels)
 
 
-def ignore_progress(done: int, total: int) -> None:  # noqa: ARG001
+def ignore_progress(done: int, total: int) -> None:
     """Preparation takes seconds."""
 
 

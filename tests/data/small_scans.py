@@ -9,7 +9,8 @@ import SimpleITK as sitk
 
 from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings
-from arco.data.manifest import CaseRecord, Geometry
+from arco.data.manifest import CaseRecord, Geometry, Manifest
+from arco.data.preparation import prepare_dataset
 
 CLASSES = {"background": 0, "rv": 1, "myo": 2, "lv": 3}
 SIZE = (14, 10, 6)
@@ -75,3 +76,35 @@ def record_of(patient: str, foreground: tuple[int, ...] = (0, 5, 9, 4)) -> CaseR
 
 def ignore_progress(done: int, total: int) -> None:
     """A report that nobody reads."""
+
+
+def prepare(
+    cases: list[RawCase],
+    tmp_path: Path,
+    settings: PreparationSettings = SETTINGS,
+    workers: int = 1,
+) -> Manifest:
+    """Prepare cases below `tmp_path`/raw into `tmp_path`/out."""
+    return prepare_dataset(
+        cases,
+        tmp_path / "raw",
+        tmp_path / "out",
+        settings,
+        source="raw",
+        workers=workers,
+        report=ignore_progress,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def write(path: Path, array: np.ndarray, **where: object) -> None:
+    """Write an array as a scan."""
+    sitk.WriteImage(image_of(array, **where), str(path))  # type: ignore[arg-type]

@@ -61,6 +61,16 @@ def test_an_update_moves_parameters_a_hundredth_of_the_way_and_leaves_buffers():
     assert teacher.module[1].running_mean.eq(5).all()
 
 
+def test_the_average_is_right_where_weights_lie_in_another_memory_order():
+    learner = nn.Conv2d(2, 3, (3, 5))
+    teacher = Teacher(learner)
+    assert teacher.module.weight.is_contiguous(memory_format=torch.channels_last)
+    before = teacher.module.weight.clone()
+    nn.init.normal_(learner.weight)
+    teacher.update(learner, 0.75)
+    torch.testing.assert_close(teacher.module.weight, 0.75 * before + 0.25 * learner.weight)
+
+
 def test_the_teacher_is_a_copy_without_gradients_in_train_mode():
     learner = student()
     teacher = Teacher(learner)

@@ -145,11 +145,11 @@ class RepresentationHead(nn.Module):
         counts = masks.flatten(1).sum(dim=1, keepdim=True).clamp_min(1)
         return torch.cat(sums, dim=1) @ torch.cat(self.matrices(), dim=1).T / counts
 
-    def pooled(self, features: Sequence[Tensor], size: Size) -> Tensor:
+    def pooled(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Adaptive average pooling of r, [B, D, *size]."""
         sizes = sizes_of(features)
         pooled = [
-            along_axes(maps, pooling_matrices(sizes[level:], size, kind_of(maps)), first=2)
+            along_axes(maps, pooling_matrices(sizes[level:], tuple(size), kind_of(maps)), first=2)
             for level, maps in enumerate(features)
         ]
         joined = torch.cat(pooled, dim=1).transpose(0, 1)
@@ -163,23 +163,24 @@ class RepresentationHead(nn.Module):
         triangular leaves to f4 only the first c_4 coordinates, to f3 only c_3 more, and so on, so
         that every block of coordinates lives on a grid as coarse as its finest level.
         """
-        fine_first = torch.cat(self.matrices()[::-1], dim=1)
-        triangle = torch.linalg.qr(fine_first, mode="r").R
+        sizes, blocks = sizes_of(features), self._triangular()
         lengths = torch.empty_like(features[-1][:, 0])
         for images, part in image_blocks(features):
-            lengths[images] = self._norms(part, triangle)
+            leading = [maps.transpose(0, 1) for maps in part]
+            squares = torch.zeros_like(lengths[images])
+            for level, weights in enumerate(blocks):
+                if len(weights[0]):  # a small D leaves no coordinates to coarse levels
+                    vectors = merge(leading[: level + 1], weights)
+                    squares += squared_norms(vectors, sizes[level:])
+            lengths[images] = squares.clamp_min(0).sqrt()
         return lengths
 
-    def _norms(self, features: Sequence[Tensor], triangle: Tensor) -> Tensor:
-        """As `norms`, given the triangular [A4 ... A0]."""
-        sizes = sizes_of(features)
-        leading = [maps.transpose(0, 1) for maps in features]
-        squares = torch.zeros_like(features[-1][:, 0])
-        for level in reversed(range(len(features))):
-            channels = self.feature_channels[: level + 1]
-            block, triangle = triangle[: channels[-1]], triangle[channels[-1] :, channels[-1] :]
-            if len(block):  # none is left at coarse levels if D is small
-                matrices = block.split(channels[::-1], dim=1)[::-1]
-                vectors = merge(leading[: level + 1], matrices)
-                squares += squared_norms(vectors, sizes[level:])
-        return squares.clamp_min_(0).sqrt_()
+    def _triangular(self) -> list[list[Tensor]]:
+        """For each level l, A_0 ... A_l onto the rotated coordinates that f_l is the finest of."""
+        triangle = torch.linalg.qr(torch.cat(self.matrices()[::-1], dim=1), mode="r").R
+        blocks: list[list[Tensor]] = []
+        for level in reversed(range(len(self.feature_channels))):
+            channels = self.feature_channels[level::-1]
+            rows, triangle = triangle[: channels[0]], triangle[channels[0] :, channels[0] :]
+            blocks.insert(0, [*torch.split_with_sizes(rows, channels, dim=1)][::-1])
+        return blocks

@@ -74,12 +74,9 @@ class KeyField:
         """
         if self._cosine:
             queries = functional.normalize(queries, dim=1)
-        dot_products = [
-            self._dot_products(
-                queries[start : start + QUERY_BLOCK], pixels[start : start + QUERY_BLOCK]
-            )
-            for start in range(0, len(queries), QUERY_BLOCK)
-        ]
+        starts = range(0, len(queries), QUERY_BLOCK)
+        blocks = [slice(start, start + QUERY_BLOCK) for start in starts]
+        dot_products = [self._dot_products(queries[block], pixels[block]) for block in blocks]
         return torch.cat(dot_products) * self._scale[pixels]
 
     def _dot_products(self, queries: Tensor, pixels: Tensor) -> Tensor:
@@ -90,11 +87,9 @@ class KeyField:
         index = (rows + near.images) * maps[0, 0].numel() + near.pixels
         read = maps.flatten().index_select(0, index.flatten()).view_as(near.weights)
         coarse = (read * near.weights).sum(dim=0)
-        fine = self._fine.index_select(0, pixels.flatten())
+        fine = self._fine.index_select(0, pixels.flatten()).view(*pixels.shape, -1)
         projected = (queries @ self._fine_matrix).unsqueeze(2)
-        return torch.baddbmm(coarse.unsqueeze(2), fine.view(*pixels.shape, -1), projected).squeeze(
-            2
-        )
+        return torch.baddbmm(coarse.unsqueeze(2), fine, projected).squeeze(2)
 
 
 def _count_coarse(features: Sequence[Tensor]) -> int:

@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from arco.models.memory_format import channels_last
+
 Averaged = TypeVar("Averaged", bound=nn.Module)
 
 
@@ -45,7 +47,7 @@ class Teacher(nn.Module, Generic[Averaged]):
 
     def __init__(self, student: Averaged) -> None:
         super().__init__()
-        self.module = copy.deepcopy(student).requires_grad_(False)
+        self.module = channels_last(copy.deepcopy(student)).requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
         """What the copied module makes of images."""
