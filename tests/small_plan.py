@@ -72,7 +72,8 @@ TREE = {
     },
     "network": {"channels": [2, 2, 2, 2, 2], "dropout": [0.0, 0.0, 0.0, 0.0, 0.0]},
     "augmentation": {
-        "rotation": True, "rotation_degrees": 20, "crop": True, "crop_padding": 4, "flip": True,
+        "rotation": True, "rotation_degrees": 20, "quarter_turns": 0.5,
+        "crop": True, "crop_padding": 4, "flip": True,
     },
     "training": TRAINING,
     "methods": {"supervised": {}, "other": {}},

@@ -22,3 +22,16 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class View(Settings):
+    """How one view is drawn, see `arco.contrastive_views.View`."""
+
+    crop_min: Fraction
+    flip: Fraction
+    jitter: Fraction
+    strength: Fraction
+    blur: Fraction
+    blur_min: NonNegative
+    blur_max: NonNegative
+    solarize: Fraction

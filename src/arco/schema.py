@@ -100,10 +100,15 @@ class Network(Settings):
 
 
 class Augmentation(Settings):
-    """Random geometry of training images (Sec. C); each part can be switched off (Table 4)."""
+    """Random geometry of training images (Sec. C); each part can be switched off (Table 4).
+
+    `quarter_turns` is the share of rotated images that make a quarter turn (0, 90, 180 or 270
+    degrees) instead of a small rotation.
+    """
 
     rotation: bool
     rotation_degrees: NonNegative
+    quarter_turns: Fraction
     crop: bool
     crop_padding: NonNegativeInt
     flip: bool

@@ -16,7 +16,7 @@ from arco.schema import Augmentation
 def settings(**switched: bool) -> Augmentation:
     """Everything off but what is switched on."""
     switches = {"rotation": False, "crop": False, "flip": False} | switched
-    return Augmentation(rotation_degrees=20.0, crop_padding=3, **switches)
+    return Augmentation(rotation_degrees=20.0, quarter_turns=0.5, crop_padding=3, **switches)
 
 
 EVERYTHING = settings(rotation=True, crop=True, flip=True)

@@ -14,8 +14,12 @@ from arco.data.preparation import prepare_dataset
 from arco.errors import ArcoError
 from arco.schema import Augmentation, BatchSizes
 
-ON = Augmentation(rotation=True, rotation_degrees=20.0, crop=True, crop_padding=4, flip=True)
-OFF = Augmentation(rotation=False, rotation_degrees=20.0, crop=False, crop_padding=4, flip=False)
+ON = Augmentation(
+    rotation=True, rotation_degrees=20.0, quarter_turns=0.5, crop=True, crop_padding=4, flip=True
+)
+OFF = Augmentation(
+    rotation=False, rotation_degrees=20.0, quarter_turns=0.5, crop=False, crop_padding=4, flip=False
+)
 
 
 @pytest.fixture(scope="module")

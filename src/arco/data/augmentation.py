@@ -4,7 +4,8 @@ All three are one affine map per image, so that image and label cannot disagree 
 resampled twice. What an image goes through is drawn by one function and applied by another. Maps
 act on the last two axes; volumes keep their depth.
 
-As in SSL4MIS, half the images make a quarter turn and half rotate by a small angle. Deviations:
+As in SSL4MIS, a share of the images (half of them there) makes a quarter turn, the others rotate by
+a small angle. Deviations:
 images are interpolated linearly, not by the nearest pixel; a crop really shifts the image, where
 that of ARCO's released code is the identity; and what lies outside the image has no label, where
 the public loaders call it background.
@@ -114,7 +115,7 @@ def _transform(numbers: Sequence[float], augmentation: Augmentation, *, square: 
     kind, quarter, angle, across, down, mirror = numbers
     exact, cosine, sine = True, 1.0, 0.0
     if augmentation.rotation:
-        exact = kind < 0.5
+        exact = kind < augmentation.quarter_turns
         if exact:
             cosine, sine = QUARTER_TURNS[int(4 * quarter) if square else 2 * int(2 * quarter)]
         else:

@@ -14,7 +14,7 @@ from torch import Tensor
 from arco import fields
 from arco.contracts import Batch, Context, Progress, StepOutput, Trainable
 from arco.contrastive_views import random_view
-from arco.fields import Fraction, NonNegative, PositiveInt
+from arco.fields import Fraction, PositiveInt, View
 from arco.losses.contrastive import byol_loss
 from arco.models.projection import ProjectedEncoder, spread
 from arco.models.teacher import Teacher
@@ -28,18 +28,6 @@ class Settings(fields.Settings):
         hidden, embedding: widths of projector and predictor.
         ema_decay: of the teacher at the first step; it rises to 1 along a cosine.
     """
-
-    class View(fields.Settings):
-        """How one view is drawn, see `arco.contrastive_views.View`."""
-
-        crop_min: Fraction
-        flip: Fraction
-        jitter: Fraction
-        strength: Fraction
-        blur: Fraction
-        blur_min: NonNegative
-        blur_max: NonNegative
-        solarize: Fraction
 
     first_view: View
     second_view: View

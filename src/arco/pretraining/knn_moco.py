@@ -13,7 +13,7 @@ from torch import Tensor
 from arco import fields
 from arco.contracts import Batch, Context, Progress, StepOutput, Trainable
 from arco.contrastive_views import random_view
-from arco.fields import Fraction, NonNegative, Positive, PositiveInt
+from arco.fields import Fraction, NonNegative, Positive, PositiveInt, View
 from arco.losses.contrastive import info_nce, neighbor_cross_entropy
 from arco.models.memory_bank import MemoryBank
 from arco.models.projection import ProjectedEncoder, spread
@@ -32,18 +32,6 @@ class Settings(fields.Settings):
         temperature: of the softmax over similarities.
         ema_decay: of the teacher.
     """
-
-    class View(fields.Settings):
-        """How one view is drawn, see `arco.contrastive_views.View`."""
-
-        crop_min: Fraction
-        flip: Fraction
-        jitter: Fraction
-        strength: Fraction
-        blur: Fraction
-        blur_min: NonNegative
-        blur_max: NonNegative
-        solarize: Fraction
 
     student_view: View
     teacher_view: View

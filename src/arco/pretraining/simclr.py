@@ -13,7 +13,7 @@ from torch import Tensor
 from arco import fields
 from arco.contracts import Batch, Context, Progress, StepOutput, Trainable
 from arco.contrastive_views import random_view
-from arco.fields import Fraction, NonNegative, Positive, PositiveInt
+from arco.fields import Positive, PositiveInt, View
 from arco.models.projection import ProjectedEncoder, spread
 
 
@@ -25,18 +25,6 @@ class Settings(fields.Settings):
         hidden, embedding: widths of the projection head.
         temperature: of the softmax over similarities.
     """
-
-    class View(fields.Settings):
-        """How one view is drawn, see `arco.contrastive_views.View`."""
-
-        crop_min: Fraction
-        flip: Fraction
-        jitter: Fraction
-        strength: Fraction
-        blur: Fraction
-        blur_min: NonNegative
-        blur_max: NonNegative
-        solarize: Fraction
 
     first_view: View
     second_view: View

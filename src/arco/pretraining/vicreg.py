@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from arco import fields
 from arco.contracts import Batch, Context, Progress, StepOutput, Trainable
 from arco.contrastive_views import random_view
-from arco.fields import Fraction, NonNegative, PositiveInt
+from arco.fields import NonNegative, PositiveInt, View
 from arco.models.projection import ProjectedEncoder, spread
 
 
@@ -24,18 +24,6 @@ class Settings(fields.Settings):
         width: of all three layers of the expander.
         invariance, variance, covariance: weights of the three terms.
     """
-
-    class View(fields.Settings):
-        """How one view is drawn, see `arco.contrastive_views.View`."""
-
-        crop_min: Fraction
-        flip: Fraction
-        jitter: Fraction
-        strength: Fraction
-        blur: Fraction
-        blur_min: NonNegative
-        blur_max: NonNegative
-        solarize: Fraction
 
     first_view: View
     second_view: View
