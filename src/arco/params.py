@@ -128,6 +128,8 @@ class Parameters:
             key = f"datasets.{name}"
             registry.require("data/layouts", dataset.layout, f"{key}.layout")
             _check_dataset(dataset, key)
+            training = merged(self.sections.training.model_dump(), dataset.training)
+            checked(Training, training, f"{key}.training")
         for name, recipe in self.recipes.items():
             key = f"recipes.{name}"
             known(self.methods, recipe.method, "method", f"{key}.method")
@@ -160,8 +162,11 @@ class Parameters:
         recipe = self.recipe(sweep.recipe, "figures")
         return recipe.model_copy(update={"set": recipe.set | {sweep.key: value}})
 
-    def resolve(self, recipe: Recipe, key: str) -> Tree:
+    def resolve(self, recipe: Recipe, key: str, dataset: Dataset | None = None) -> Tree:
         """Every value that fine-tuning by `recipe` reads, `set` applied and checked.
+
+        What is more special wins: the method's training settings over the general ones, those of
+        `dataset` over the method's, and the recipe's over both.
 
         Returns:
             A tree with the keys training, augmentation and method (its name included).
@@ -176,7 +181,9 @@ class Parameters:
                 raise ArcoError(f"{key}.sampler: the method {method.name} draws nothing; remove it")
             settings["sampler"] = recipe.sampler
         tree: Tree = {
-            "training": method.training.model_dump(),
+            "training": merged(
+                method.training.model_dump(), dataset.training if dataset is not None else {}
+            ),
             "augmentation": self.sections.augmentation.model_dump(),
             "method": settings,
         }

@@ -215,7 +215,7 @@ class Plan:
         return {
             **self._training_settings("finetune", cell.dataset, cell.labels, cell.seed),
             "pretraining": recipe.pretraining,
-            **self.parameters.resolve(recipe, f"recipes.{cell.recipe}"),
+            **self.parameters.resolve(recipe, f"recipes.{cell.recipe}", self.dataset(cell.dataset)),
         }
 
     def evaluate_settings(self, cell: Cell, part: str) -> Tree:

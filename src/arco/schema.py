@@ -76,7 +76,10 @@ class Phantom(Settings):
 
 
 class Dataset(Settings):
-    """One dataset: where its files are, how they are prepared, who is labeled."""
+    """One dataset: where its files are, how they are prepared, who is labeled.
+
+    `training` replaces single keys of every method's training settings on this dataset.
+    """
 
     title: str
     layout: str
@@ -89,6 +92,7 @@ class Dataset(Settings):
     intensity_window: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     split: Split
     labels: dict[str, Budget]
+    training: dict[str, Any] = Field(default_factory=dict)
     phantom: Phantom
 
 
