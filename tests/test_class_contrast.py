@@ -1,0 +1,151 @@
+"""The contrast against a slow double loop over pixels (Eqs. E.2, E.3)."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from arco.class_contrast import ClassContrast
+from arco.contracts import IGNORE
+from arco.sampling import draw
+
+CLASSES, WIDTH, QUERIES, NEGATIVES = 3, 5, 4, 6
+CHANNELS = (6, 4, 3)
+SIZES = ((2, 3), (4, 6), (6, 9))
+
+
+def settings(**changes):
+    values = {
+        "sampler": "sg",
+        "temperature": 0.5,
+        "width": WIDTH,
+        "queries": QUERIES,
+        "negatives": NEGATIVES,
+        "negative_draws": "per_query",
+        "similarity": "cosine",
+        "reduction": "mean",
+        "strong_threshold": 0.97,
+    }
+    return SimpleNamespace(**{**values, **changes})
+
+
+def make(**changes):
+    torch.manual_seed(0)
+    contrast = ClassContrast(
+        CHANNELS,
+        settings(**changes),
+        classes=CLASSES,
+        grid=(2, 2),
+        generator=torch.Generator().manual_seed(3),
+    ).double()
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = (
+        [
+            torch.randn(2, c, *size, generator=generator, dtype=torch.float64)
+            for c, size in zip(CHANNELS, SIZES, strict=True)
+        ]
+        for _ in range(2)
+    )
+    logits = torch.randn(2, CLASSES, *SIZES[-1], generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, CLASSES, (2, *SIZES[-1]), generator=generator)
+    labels[:, 0] = IGNORE
+    return contrast, student, logits, labels, teacher
+
+
+def slow_loss(contrast, student, logits, labels, teacher):
+    """Every pixel's representation by the definition, every logit by itself."""
+    options = contrast.settings
+    dense = contrast.head.dense(student).movedim(1, -1).flatten(0, -2)
+    keys = contrast.teacher_head.module.dense(teacher).movedim(1, -1).flatten(0, -2).detach()
+    probs = logits.softmax(1).movedim(1, -1).flatten(0, -2)
+    flat = labels.flatten()
+    generator = torch.Generator().manual_seed(3)
+
+    def similarity(a, b):
+        product = sum(x * y for x, y in zip(a, b, strict=True))
+        return product if options.similarity == "dot" else product / (a.norm() * b.norm())
+
+    hard = [
+        ((flat == c) & (probs[:, c] < options.strong_threshold)).view(labels.shape)
+        for c in range(CLASSES)
+    ]
+    queries = [draw(hard[c], QUERIES, options.sampler, (2, 2), generator) for c in range(CLASSES)]
+    losses = []
+    for c in range(CLASSES):
+        positive = keys[flat == c].mean(0)
+        others = ((flat != IGNORE) & (flat != c)).view(labels.shape)
+        rows = QUERIES if options.negative_draws == "per_query" else 1
+        drawn = draw(others, NEGATIVES, options.sampler, (2, 2), generator, rows=rows)
+        terms = []
+        for q in range(QUERIES):
+            own = drawn[q if rows > 1 else 0]
+            pixel = dense[queries[c][q]]
+            top = similarity(pixel, positive) / options.temperature
+            bottom = [similarity(pixel, keys[k]) / options.temperature for k in own]
+            terms.append(-(top - torch.logsumexp(torch.stack([top, *bottom]), 0)))
+        total = torch.stack(terms)
+        losses.append(total.sum() if options.reduction == "sum" else total.mean())
+    stacked = torch.stack(losses)
+    return stacked.sum() if options.reduction == "sum" else stacked.mean()
+
+
+@pytest.mark.parametrize("sampler", ["ns", "sg", "sag"])
+@pytest.mark.parametrize("negative_draws", ["per_query", "shared"])
+@pytest.mark.parametrize(("similarity", "reduction"), [("cosine", "mean"), ("dot", "sum")])
+def test_value_and_gradient_equal_the_slow_loop(sampler, negative_draws, similarity, reduction):
+    changes = {
+        "sampler": sampler,
+        "negative_draws": negative_draws,
+        "similarity": similarity,
+        "reduction": reduction,
+    }
+    results = []
+    for slow in (False, True):
+        contrast, student, logits, labels, teacher = make(**changes)
+        student = [maps.requires_grad_() for maps in student]
+        if slow:
+            loss = slow_loss(contrast, student, logits, labels, teacher)
+        else:
+            loss = contrast(student, logits, labels, teacher, labels)
+        weights = list(contrast.head.parameters())
+        results.append((loss.detach(), *torch.autograd.grad(loss, [*student, *weights])))
+    for fast, expected in zip(*results, strict=True):
+        torch.testing.assert_close(fast, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_renaming_classes_does_not_change_the_loss_given_all_negatives_alike():
+    contrast, student, logits, labels, teacher = make()
+    equal = [torch.ones_like(maps) for maps in teacher]
+    loss = contrast(student, logits, labels, equal, labels)
+    # With every negative equal to the positive each query costs ln(1 + K).
+    assert loss.item() == pytest.approx(math.log(1 + NEGATIVES))
+
+
+def test_a_single_present_class_costs_nothing_but_keeps_a_graph():
+    contrast, student, logits, labels, teacher = make()
+    student = [maps.requires_grad_() for maps in student]
+    loss = contrast(student, logits, torch.zeros_like(labels), teacher, torch.zeros_like(labels))
+    assert loss.item() == 0.0
+    loss.backward()
+
+
+def test_a_class_without_hard_pixels_is_left_out_of_the_mean():
+    contrast, student, logits, labels, teacher = make()
+    sure = logits.clone()
+    sure[:, 2] = torch.where(labels == 2, 60.0, sure[:, 2])
+    with_two = contrast(student, sure, labels, teacher, labels)
+    relabeled = torch.where(labels == 2, IGNORE, labels)
+    contrast.generator.manual_seed(3)
+    again = contrast(student, sure, relabeled, teacher, labels)
+    torch.testing.assert_close(with_two, again)
+    assert torch.isfinite(with_two)
+
+
+def test_the_global_generator_is_left_alone():
+    contrast, student, logits, labels, teacher = make()
+    before = torch.get_rng_state()
+    contrast(student, logits, labels, teacher, labels)
+    assert torch.equal(torch.get_rng_state(), before)
