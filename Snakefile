@@ -10,13 +10,14 @@ from arco.plan import Cell, Plan, PretrainingRun, canonical
 from snakemake.exceptions import WorkflowError
 
 try:
-    PLAN = Plan(params.load(Path("params.yaml"), config))
+    OVERLAY = params.typed(config)
+    PLAN = Plan(params.load(Path("params.yaml"), OVERLAY))
 except ArcoError as error:
     raise WorkflowError(str(error)) from None
 
 # Jobs read machine-specific values (roots of downloads, device) from params.yaml themselves,
 # so that moving a download or changing the device reruns nothing.
-os.environ["ARCO_CONFIG"] = json.dumps(config)
+os.environ["ARCO_CONFIG"] = json.dumps(OVERLAY)
 
 DATA = PLAN.paths.data
 RESULTS = PLAN.paths.results
@@ -42,8 +43,8 @@ localrules:
 rule all:
     default_target: True
     input:
-        expand(RESULTS / "tables/{name}.csv", name=SECTIONS.tables),
-        expand(RESULTS / "figures/{name}.png", name=SECTIONS.figures),
+        [PLAN.paths.table(name) for name in PLAN.with_data(SECTIONS.tables)],
+        [PLAN.paths.figure(name) for name in PLAN.with_data(SECTIONS.figures)],
 
 
 include: "workflow/rules/data.smk"

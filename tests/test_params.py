@@ -129,3 +129,11 @@ def test_every_protocol_file_is_accepted_at_every_scale(repository):
 def test_params_yaml_may_lie_in_another_folder(tmp_path, repository):
     shutil.copy(repository / "params.yaml", tmp_path / "params.yaml")
     assert params.load(tmp_path / "params.yaml").root == tmp_path
+
+
+def test_numbers_that_snakemake_hands_over_as_text_become_numbers_again():
+    given = {"a": {"b": "0.5", "c": ["1", "x"], "d": "true", "e": "null", "f": "1%"}, "g": ""}
+    assert params.typed(given) == {
+        "a": {"b": 0.5, "c": [1, "x"], "d": True, "e": None, "f": "1%"},
+        "g": "",
+    }

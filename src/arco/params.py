@@ -244,6 +244,25 @@ def read_yaml(path: Path) -> Tree:
     return content
 
 
+def typed(overlay: Mapping[str, Any]) -> Tree:
+    """`overlay` with text that YAML reads as a number or truth value turned into one.
+
+    Snakemake hands over the leaves of `--config key='{...}'` as text, whatever they are.
+    """
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return typed(value)
+        if isinstance(value, list):
+            return [leaf(item) for item in value]
+        if isinstance(value, str):
+            read = yaml.safe_load(value) if value.strip() else value
+            return read if isinstance(read, (bool, int, float)) or value == "null" else value
+        return value
+
+    return {key: leaf(value) for key, value in overlay.items()}
+
+
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tree:
     """`base` with the values of `over`, mappings merged key by key, all else replaced."""
     result = dict(base)

@@ -7,7 +7,7 @@ from, and a cell that several tables show, is planned once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,14 @@ class Plan:
         if "figure" in target:
             return self.figure_cells(sections.figures[self.entry_name("figure", target)])
         return self.table_cells(sections.tables[self.entry_name("table", target)])
+
+    def with_data(self, entries: Mapping[str, Table] | Mapping[str, Figure]) -> list[str]:
+        """Those tables or figures whose dataset is synthetic or has been downloaded."""
+
+        def there(dataset: Dataset) -> bool:
+            return dataset.source == "phantom" or (self.parameters.root / dataset.root).is_dir()
+
+        return [name for name, entry in entries.items() if there(self.dataset(entry.dataset))]
 
     def run_folder(self, cell: Cell) -> Path:
         """Where a cell's results lie."""

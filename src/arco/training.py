@@ -161,10 +161,7 @@ class Run:
         self.total = self.training.iterations or self.training.epochs * self.steps_per_epoch
         # Initial weights and dropout come from torch's global generator: layers take no other.
         torch.manual_seed(settings["seed"])
-        # Channels last is faster on both kinds of processor; it changes no shape, only the order in
-        # memory (benchmarks/bench_channels_last.py).
-        method = self._build_method().to(device).train()
-        self.method: Trainable = method.to(memory_format=torch.channels_last)
+        self.method = self._build_method().to(device).train()
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
         self.history = History()
         self.step = 0
