@@ -98,13 +98,18 @@ def test_another_budget_leaves_the_cells_of_this_one_alone(built):
     assert dry_run(built, "--config", changed) == {}
 
 
-def test_a_deleted_run_brings_back_its_cell_alone(built):
-    run = built.root / "results/runs/smoke/acdc/10pct/unet_l/seed0"
-    run.rename(run.with_name("elsewhere"))
+def test_a_deleted_run_and_table_bring_back_that_cell_alone(built):
+    moved = [
+        built.root / "results/runs/smoke/acdc/10pct/unet_l/seed0",
+        built.root / TARGET,
+    ]
+    for path in moved:
+        path.rename(path.with_name("elsewhere"))
     try:
         assert dry_run(built) == {"finetune": 1, "evaluate": 1, "table": 1}
     finally:
-        run.with_name("elsewhere").rename(run)
+        for path in moved:
+            path.with_name("elsewhere").rename(path)
 
 
 def test_a_typo_in_params_yaml_stops_snakemake_before_any_job(workspace):
