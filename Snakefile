@@ -4,13 +4,13 @@ import json
 import os
 from pathlib import Path
 
-from arco import jobs, params
+from arco import jobs, params, trees
 from arco.errors import ArcoError
 from arco.plan import Cell, Plan, PretrainingRun, canonical
 from snakemake.exceptions import WorkflowError
 
 try:
-    OVERLAY = params.typed(config)
+    OVERLAY = trees.typed(config)
     PLAN = Plan(params.load(Path("params.yaml"), OVERLAY))
 except ArcoError as error:
     raise WorkflowError(str(error)) from None

@@ -51,7 +51,7 @@ def make_batch() -> Batch:
     labels = torch.stack([radius < bound for bound in (32, 24, 16)]).sum(dim=0)
     frame = torch.ones(LABELED + UNLABELED, SIZE, SIZE, dtype=torch.bool)
     labels = labels.expand(LABELED, -1, -1).contiguous()
-    return Batch(images, labels, frame, mined=images[:0])
+    return Batch(images, labels, frame, mined=images[:0], heights=images[:, 0, 0, 0])
 
 
 class MeanTeacher(torch.nn.Module):

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from arco import fields, registry
-from arco.params import Parameters, merged
+from arco.params import Parameters
 from arco.plan import Plan
+from arco.trees import merged
 
 TRAINING = {
     "epochs": 1,
@@ -70,7 +71,10 @@ TREE = {
             "phantom": {"patients": 4, "seed": 0},
         }
     },
-    "network": {"channels": [2, 2, 2, 2, 2], "dropout": [0.0, 0.0, 0.0, 0.0, 0.0]},
+    "networks": {
+        "unet": {"channels": [2] * 5, "dropout": [0.0] * 5},
+        "vnet": {"channels": [2] * 5, "dropout": 0.0},
+    },
     "augmentation": {
         "rotation": True, "rotation_degrees": 20, "quarter_turns": 0.5,
         "crop": True, "crop_padding": 4, "flip": True,
@@ -78,6 +82,7 @@ TREE = {
     "training": TRAINING,
     "methods": {"supervised": {}, "other": {}},
     "pretraining": {"contrast": {"uses_labels": False}},
+    "volumes": {"training": {}, "augmentation": {}, "methods": {}, "pretraining": {}},
     "recipes": {
         "plain": {"method": "supervised"},
         "started": {"method": "supervised", "pretraining": "contrast"},

@@ -12,7 +12,7 @@ PACKAGE = Path(arco.__file__).parent
 # From the bottom up; a room may import its own floor and those below.
 FLOORS = (
     {"errors", "fields", "files", "console", "progress"},
-    {"registry", "schema"},
+    {"registry", "schema", "trees"},
     {"params", "paths", "plan", "jobs", "provenance"},
     {"device", "schedules", "optimizers", "views", "contrastive_views", "sampling", "models"},
     {"contracts", "theory"},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from arco import params, registry
+from arco import params, registry, trees
 from arco.errors import ArcoError
 
 
@@ -69,12 +69,15 @@ def test_an_overlay_wins_over_the_scale_and_the_scale_over_the_file(repository):
     file = yaml.safe_load(path.read_text(encoding="utf-8"))
     demo = params.load(path, {"scale": "demo"})
     paper = params.load(path, {"scale": "paper"})
-    assert paper.sections.network.channels == file["network"]["channels"]
-    assert demo.sections.network.channels == file["scales"]["demo"]["network"]["channels"]
-    narrow = {"network": {"channels": [4, 4, 4, 4, 4]}}
+    assert paper.sections.networks.unet.channels == file["networks"]["unet"]["channels"]
+    assert (
+        demo.sections.networks.unet.channels
+        == file["scales"]["demo"]["networks"]["unet"]["channels"]
+    )
+    narrow = {"networks": {"unet": {"channels": [4, 4, 4, 4, 4]}}}
     for scale in ("demo", "paper"):
         loaded = params.load(path, {"scale": scale, **narrow})
-        assert loaded.sections.network.channels == [4, 4, 4, 4, 4]
+        assert loaded.sections.networks.unet.channels == [4, 4, 4, 4, 4]
 
 
 def test_an_overlay_can_change_what_a_scale_says_for_the_file(repository):
@@ -121,7 +124,7 @@ def test_every_protocol_file_is_accepted_at_every_scale(repository):
     assert [path.stem for path in protocols] == ["appendix", "released"]
     for path in protocols:
         for scale in ("demo", "smoke", "paper"):
-            overlay = params.read_yaml(path) | {"scale": scale}
+            overlay = trees.read_yaml(path) | {"scale": scale}
             loaded = params.load(repository / "params.yaml", overlay)
             assert loaded.variant == f"{scale}-{path.stem}"
 
@@ -133,7 +136,7 @@ def test_params_yaml_may_lie_in_another_folder(tmp_path, repository):
 
 def test_numbers_that_snakemake_hands_over_as_text_become_numbers_again():
     given = {"a": {"b": "0.5", "c": ["1", "x"], "d": "true", "e": "null", "f": "1%"}, "g": ""}
-    assert params.typed(given) == {
+    assert trees.typed(given) == {
         "a": {"b": 0.5, "c": [1, "x"], "d": True, "e": None, "f": "1%"},
         "g": "",
     }

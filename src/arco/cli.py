@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from arco import jobs, params
+from arco import jobs, params, trees
 from arco.errors import ArcoError
 from arco.paths import label_key
 from arco.plan import Cell, Plan, PretrainingRun
@@ -114,7 +114,7 @@ def load_plan(options: argparse.Namespace) -> Plan:
     """The plan of the parameters, with what --configfile and the workflow put over them."""
     overlay = json.loads(os.environ.get(OVERLAY_VARIABLE, "{}"))
     for path in options.configfile:
-        overlay = params.merged(overlay, params.read_yaml(path))
+        overlay = trees.merged(overlay, trees.read_yaml(path))
     return Plan(params.load(options.params, overlay))
 
 

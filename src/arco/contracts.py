@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from arco.models.unet import UNet
+    from arco.models.backbone import Backbone
 
 IGNORE = -1
 """Label of a pixel that lies outside the original image after augmentation; every loss skips it."""
@@ -33,12 +33,15 @@ class Batch:
         frame: [B, *S] bool, False where augmentation moved in pixels from outside the image.
         mined: [M, channels, *S] float32, further unlabeled images for methods that relate an image
             to others (appendix Sec. E); empty unless the method's batch asks for some.
+        heights: [B] float32 in [0, 1), where each slice (or the center of each patch) lies along
+            the slice axis of its scan; for methods that match slices by height (GCL).
     """
 
     images: Tensor
     labels: Tensor
     frame: Tensor
     mined: Tensor
+    heights: Tensor
 
     @property
     def labeled_count(self) -> int:
@@ -54,6 +57,11 @@ class Batch:
     def unlabeled(self) -> Tensor:
         """[U, channels, *S] float32."""
         return self.images[len(self.labels) :]
+
+    @property
+    def unlabeled_frame(self) -> Tensor:
+        """[U, *S] bool."""
+        return self.frame[len(self.labels) :]
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,15 @@ class StepOutput:
 
     loss: Tensor
     logs: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, supervised: Tensor, terms: Mapping[str, tuple[float, Tensor]]) -> StepOutput:
+        """The supervised loss plus weighted further terms, by name; each is logged unweighted."""
+        total, logs = supervised, {"supervised": supervised.detach()}
+        for name, (weight, term) in terms.items():
+            total = total + weight * term
+            logs[name] = term.detach()
+        return cls(total, logs)
 
 
 @dataclass
@@ -120,7 +137,7 @@ class Context:
         training_items: training images (slices or volumes) there are, a bound for memory banks.
     """
 
-    build_network: Callable[[], UNet]
+    build_network: Callable[[], Backbone]
     pretrained: dict[str, Tensor] | None
     classes: int
     spatial_axes: int
@@ -129,12 +146,12 @@ class Context:
     randomness: Randomness
     training_items: int
 
-    def student(self) -> UNet:
+    def student(self) -> Backbone:
         """A network that starts from the pretrained weights where there are any.
 
         A checkpoint holds either the whole network or only its encoder; anything else is refused.
         """
-        from arco.models.unet import load_pretrained
+        from arco.models.backbone import load_pretrained
 
         network = self.build_network()
         if self.pretrained is not None:

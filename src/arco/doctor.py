@@ -22,9 +22,9 @@ from arco import registry
 from arco.console import aligned
 from arco.data.cases import RawCase
 from arco.errors import ArcoError
-from arco.params import Tree
 from arco.plan import Plan
 from arco.schema import Dataset
+from arco.trees import Tree
 
 DISTRIBUTION = "arco-reproduction"
 LOW_DISK_BYTES = 2 * 1024**3

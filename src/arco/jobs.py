@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from arco.params import known
 from arco.plan import Cell, Plan, PretrainingRun
+from arco.trees import known
 
 Job = dict[str, Any]
 

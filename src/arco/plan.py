@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from arco.errors import ArcoError
-from arco.params import Parameters, known
+from arco.params import Parameters
 from arco.paths import Paths, label_key
 from arco.schema import Dataset, Figure, Recipe, Sweep, Table
-
-Tree = dict[str, Any]
+from arco.trees import Tree, known
 
 
 @dataclass(frozen=True, order=True)
@@ -110,7 +109,8 @@ class Plan:
         name = self.recipes[cell.recipe].pretraining
         if name == "none":
             return None
-        labels = cell.labels if self.parameters.pretrainings[name].uses_labels else "all"
+        entry = self.parameters.pretraining(name, cell.dataset)
+        labels = cell.labels if entry.uses_labels else "all"
         return PretrainingRun(cell.dataset, labels, name, cell.seed)
 
     def pretrainings(self, cells: Iterable[Cell]) -> list[PretrainingRun]:
@@ -204,12 +204,18 @@ class Plan:
                 "spatial_axes": entry.spatial_axes,
                 "image_size": entry.image_size,
             },
-            "network": self.parameters.sections.network.model_dump(),
+            "network": self._network(entry),
         }
+
+    def _network(self, dataset: Dataset) -> Tree:
+        networks = self.parameters.sections.networks
+        if dataset.spatial_axes == 2:
+            return {"name": "unet", **networks.unet.model_dump()}
+        return {"name": "vnet", **networks.vnet.model_dump()}
 
     def pretrain_settings(self, run: PretrainingRun) -> Tree:
         """Every value a pretraining reads, and none that it does not."""
-        entry = known(self.parameters.pretrainings, run.name, "pretraining", "pretraining")
+        entry = self.parameters.pretraining(run.name, run.dataset)
         return {
             **self._training_settings("pretrain", run.dataset, run.labels, run.seed),
             "training": entry.training.model_dump(),

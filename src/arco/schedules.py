@@ -1,4 +1,4 @@
-"""Learning rate over a run, as a factor on the optimizer's rate. Loads no torch."""
+"""What changes over a run: the learning rate, and the weight of an unsupervised term. No torch."""
 
 from __future__ import annotations
 
@@ -40,3 +40,18 @@ def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:
             return (1 + math.cos(math.pi * done)) / 2
         case "constant":
             return 1.0
+
+
+def ramp_up(fraction: float, length: float) -> float:
+    """Share of its final weight that an unsupervised term has: exp(-5 (1 - t / length)^2), then 1.
+
+    Laine & Aila, ICLR 2017. The length is a share of the run; the public code counts steps, so
+    that in a shorter run the term silently never reaches its weight.
+
+    Args:
+        fraction: share of the run that is done.
+        length: share of the run after which the weight is final; 0 for no ramp.
+    """
+    if fraction >= length:
+        return 1.0
+    return math.exp(-5 * (1 - fraction / length) ** 2)

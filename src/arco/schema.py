@@ -96,11 +96,25 @@ class Dataset(Settings):
     phantom: Phantom
 
 
-class Network(Settings):
-    """The segmentation network: one width and one encoder dropout rate per stage."""
+class UNet(Settings):
+    """The segmentation network of slices: one width and one encoder dropout rate per stage."""
 
     channels: Annotated[list[PositiveInt], Field(min_length=5, max_length=5)]
     dropout: Annotated[list[Fraction], Field(min_length=5, max_length=5)]
+
+
+class VNet(Settings):
+    """The segmentation network of volumes: a width per stage, one rate of channel dropout."""
+
+    channels: Annotated[list[PositiveInt], Field(min_length=5, max_length=5)]
+    dropout: Fraction
+
+
+class Networks(Settings):
+    """The network of datasets with two spatial axes, and that of datasets with three."""
+
+    unet: UNet
+    vnet: VNet
 
 
 class Augmentation(Settings):
@@ -155,6 +169,15 @@ class Training(Settings):
     optimizer: Optimizer
     schedule: Schedule
     log_every: PositiveInt
+
+
+class Volumes(Settings):
+    """What datasets of three spatial axes change in the sections of the same names."""
+
+    training: dict[str, Any]
+    augmentation: dict[str, Any]
+    methods: dict[str, dict[str, Any]]
+    pretraining: dict[str, dict[str, Any]]
 
 
 class Recipe(Settings):
@@ -234,11 +257,12 @@ class Sections(Settings):
     runtime: Runtime
     versions: Versions
     datasets: dict[str, Dataset]
-    network: Network
+    networks: Networks
     augmentation: Augmentation
     training: Training
     methods: dict[str, dict[str, Any]]
     pretraining: dict[str, dict[str, Any]]
+    volumes: Volumes
     recipes: dict[str, dict[str, Any]]
     tables: dict[str, Table]
     figures: dict[str, Figure]

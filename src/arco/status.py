@@ -18,9 +18,9 @@ from typing import Generic, TypeVar
 
 from arco import files
 from arco.console import aligned, duration
-from arco.params import Tree
 from arco.plan import Cell, Plan, PretrainingRun, canonical
 from arco.schema import Figure, Table
+from arco.trees import Tree
 
 Job = Cell | PretrainingRun
 JobType = TypeVar("JobType", Cell, PretrainingRun)

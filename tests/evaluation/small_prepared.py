@@ -80,6 +80,6 @@ def write_prepared(folder: Path, scans: Mapping[str, sitk.Image], part: str = "t
 def settings(**changes: object) -> dict[str, object]:
     """What a run on such a dataset keeps."""
     dataset = {"name": "heart", "classes": list(CLASSES), "spatial_axes": 2}
-    network = {"channels": [2, 3, 4, 5, 6], "dropout": [0.5] * 5}
+    network = {"name": "unet", "channels": [2, 3, 4, 5, 6], "dropout": [0.5] * 5}
     tree = {"dataset": {**dataset, "image_size": list(IMAGE_SIZE)}, "network": network}
     return {**tree, "channels": 1, **changes}

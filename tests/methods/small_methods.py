@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,13 @@ from torch.nn import functional
 from arco import params, registry
 from arco.contracts import IGNORE, Batch, Context, Progress, Randomness, StepOutput, Trainable
 from arco.models.unet import UNet
+from arco.models.vnet import VNet
 
-SIZE = (16, 32)
+SIZES = {2: (16, 32), 3: (32, 16, 32)}
+SQUARE_SIZES = {2: (16, 16), 3: (32, 16, 16)}
+SQUARE = ("dct_rot",)
+"""Methods of quarter turns, which need planes of equal sides."""
+
 CHANNELS = (4, 4, 8, 8, 16)
 PARAMETERS = params.load(
     Path(__file__).parents[2] / "params.yaml",
@@ -22,20 +28,35 @@ PARAMETERS = params.load(
 )
 
 
-def smooth_images(count: int, generator: torch.Generator) -> Tensor:
-    coarse = torch.rand(count, 1, 4, 6, generator=generator)
-    return functional.interpolate(coarse, SIZE, mode="bicubic").clamp(0, 1)
+def size_of(name: str, axes: int) -> tuple[int, ...]:
+    """The image size that the method `name` is tried at."""
+    return (SQUARE_SIZES if name in SQUARE else SIZES)[axes]
 
 
-def make_batch(seed: int, classes: int = 3, labeled: int = 2, unlabeled: int = 3) -> Batch:
+def smooth_images(count: int, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    coarse = torch.rand(count, 1, *(length // 6 + 2 for length in size), generator=generator)
+    mode = {2: "bilinear", 3: "trilinear"}[len(size)]
+    return functional.interpolate(coarse, size, mode=mode, align_corners=True)
+
+
+def make_batch(
+    seed: int,
+    classes: int = 3,
+    labeled: int = 2,
+    unlabeled: int = 2,
+    *,
+    axes: int = 2,
+    size: tuple[int, ...] | None = None,
+) -> Batch:
     """Images whose label is their brightness, with an out-of-frame border."""
     generator = torch.Generator().manual_seed(1000 + seed)
-    images = smooth_images(labeled + unlabeled, generator)
+    size = SIZES[axes] if size is None else size
+    images = smooth_images(labeled + unlabeled, size, generator)
     labels = (images[:labeled, 0] * classes).long().clamp(max=classes - 1)
-    frame = torch.ones(labeled + unlabeled, *SIZE, dtype=torch.bool)
+    frame = torch.ones(labeled + unlabeled, *size, dtype=torch.bool)
     frame[:, :2] = False
     labels[:, :2] = IGNORE
-    return Batch(images, labels, frame, images[:0])
+    return Batch(images, labels, frame, images[:0], torch.arange(len(images)) / len(images))
 
 
 @dataclass
@@ -46,11 +67,12 @@ class Training:
     optimizer: torch.optim.Optimizer
     randomness: Randomness
     classes: int
+    size: tuple[int, ...]
     taken: int = 0
 
     def step(self, batch: Batch | None = None) -> StepOutput:
         progress = Progress(self.taken, 50, 10)
-        batch = make_batch(self.taken, self.classes) if batch is None else batch
+        batch = make_batch(self.taken, self.classes, size=self.size) if batch is None else batch
         output = self.method.step(batch, progress)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(output.loss)
@@ -62,8 +84,8 @@ class Training:
     def state(self) -> dict[str, Any]:
         generators = {n: g.get_state() for n, g in self.randomness.generators.items()}
         return {
-            "method": {name: value.clone() for name, value in self.method.state_dict().items()},
-            "optimizer": self.optimizer.state_dict(),
+            "method": copy.deepcopy(self.method.state_dict()),
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "generators": generators,
             "torch": torch.get_rng_state(),
             "taken": self.taken,
@@ -79,7 +101,13 @@ class Training:
 
 
 def start(
-    name: str, *, seed: int = 0, classes: int = 3, dropout: float = 0.0, **changes: Any
+    name: str,
+    *,
+    seed: int = 0,
+    classes: int = 3,
+    axes: int = 2,
+    dropout: float = 0.0,
+    **changes: Any,
 ) -> Training:
     """The method `name`, freshly built; `changes` replace single settings."""
     torch.set_num_threads(1)
@@ -87,16 +115,21 @@ def start(
     randomness = Randomness(seed, torch.device("cpu"))
     module = registry.load("methods", name)
     context = Context(
-        build_network=lambda: UNet(1, classes, CHANNELS, (dropout,) * 5),
+        build_network=lambda: (
+            UNet(1, classes, CHANNELS, (dropout,) * 5)
+            if axes == 2
+            else VNet(1, classes, CHANNELS, dropout)
+        ),
         pretrained=None,
         classes=classes,
-        spatial_axes=2,
-        image_size=SIZE,
+        spatial_axes=axes,
+        image_size=size_of(name, axes),
         channels=1,
         randomness=randomness,
         training_items=40,
     )
-    settings = module.Settings(**{**PARAMETERS.methods[name].settings, **changes})
+    settings = module.Settings(**{**PARAMETERS.learners[axes].methods[name].settings, **changes})
     method = module.Method(settings, context).train()
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    return Training(method, torch.optim.SGD(trained, lr=0.05, momentum=0.9), randomness, classes)
+    optimizer = torch.optim.SGD(trained, lr=0.05, momentum=0.9)
+    return Training(method, optimizer, randomness, classes, size_of(name, axes))

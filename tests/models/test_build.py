@@ -11,7 +11,7 @@ from arco.models.build import build_network, load_network, load_weights
 
 SETTINGS = {
     "dataset": {"name": "acdc", "classes": ["background", "rv", "myo"], "spatial_axes": 2},
-    "network": {"channels": [2, 3, 4, 5, 6], "dropout": [0.0, 0.1, 0.2, 0.3, 0.4]},
+    "network": {"name": "unet", "channels": [2, 3, 4, 5, 6], "dropout": [0.0, 0.1, 0.2, 0.3, 0.4]},
 }
 
 

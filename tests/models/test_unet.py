@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from arco.errors import ArcoError
-from arco.models.unet import UNet, load_pretrained
+from arco.models.backbone import load_pretrained
+from arco.models.unet import UNet
 
 SMALL = (2, 3, 4, 5, 6)
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from arco import registry
 from arco.contracts import Batch, Context, Progress, Randomness, Trainable
 from arco.models.unet import UNet
-from arco.params import merged
+from arco.trees import merged
 
 SIZE = (16, 32)
 CLASSES = 3
@@ -98,7 +98,8 @@ def make_batch(name: str, seed: int, unlabeled: int = 8) -> Batch:
     if uses_labels:
         labels[:, :2] = -1
     mined = smooth_images(5 if uses_labels else 0, generator)
-    return Batch(images, labels, torch.ones_like(images[:, 0], dtype=torch.bool), mined)
+    frame = torch.ones_like(images[:, 0], dtype=torch.bool)
+    return Batch(images, labels, frame, mined, torch.arange(len(images)) / len(images))
 
 
 @dataclass

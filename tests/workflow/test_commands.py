@@ -116,7 +116,7 @@ def test_a_checkpoint_of_other_settings_is_not_continued(ready):
 
 def test_weights_pretrained_with_another_network_are_refused(ready):
     ready.arco("pretrain", "acdc", "10%", "relational")
-    ready.edit("network: {channels: [4, 4, 8, 8, 8]}", "network: {channels: [4, 4, 8, 8, 4]}")
+    ready.edit("unet: {channels: [4, 4, 8, 8, 8]}", "unet: {channels: [4, 4, 8, 8, 4]}")
     said = complaint(ready.arco("finetune", "acdc", "10%", "arco_sg", check=False))
     assert "weights.safetensors is from another configuration (network differs)" in said
 

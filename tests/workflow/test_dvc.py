@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arco import files
+from arco import files, trees
 
 pytestmark = pytest.mark.workflow
 
@@ -57,8 +57,7 @@ def test_repro_makes_the_table_then_has_nothing_to_do_and_a_clone_needs_no_run(t
 
 
 def test_the_stage_in_the_repository_reads_sections_that_exist(repository):
-    from arco import params
 
-    stage = params.read_yaml(repository / "dvc.yaml")["stages"]["reproduce"]
-    sections = set(params.read_yaml(repository / "params.yaml"))
+    stage = trees.read_yaml(repository / "dvc.yaml")["stages"]["reproduce"]
+    sections = set(trees.read_yaml(repository / "params.yaml"))
     assert set(stage["params"]) == sections - {"paths", "runtime"}

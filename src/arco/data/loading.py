@@ -160,7 +160,8 @@ class TrainingBatches:
         first = self._labeled_order.take(self.sizes.labeled).tolist()
         second = self._unlabeled_order.take(self.sizes.unlabeled + self.sizes.mined).tolist()
         labeled = [self.labeled[index] for index in first]
-        images = self._images(labeled + [self.unlabeled[index] for index in second])
+        items = labeled + [self.unlabeled[index] for index in second]
+        images = self._images(items)
         labels = self._labels(labeled, images.shape[2:])
         transforms = draw_transforms(
             len(images),
@@ -172,7 +173,13 @@ class TrainingBatches:
             images.to(self.device), labels.to(self.device), transforms
         )
         trained = self.sizes.labeled + self.sizes.unlabeled
-        return Batch(images[:trained], labels, frame[:trained], images[trained:])
+        return Batch(
+            images[:trained],
+            labels,
+            frame[:trained],
+            mined=images[trained:],
+            heights=self._heights(items[:trained]).to(self.device),
+        )
 
     def state_dict(self) -> dict[str, Tensor]:
         """What the coming batches depend on, beside the run's generators."""
@@ -193,6 +200,12 @@ class TrainingBatches:
         for row, (case, index) in enumerate(items):
             gathered[row] = self.prepared.images(case)[:, index]
         return torch.from_numpy(gathered)
+
+    def _heights(self, items: Sequence[Item]) -> Tensor:
+        """[B] float32 in [0, 1): the relative position of each slice in its scan."""
+        slices = [self.prepared.manifest.record(case).slices for case, _ in items]
+        middles = [index + 0.5 for _, index in items]
+        return torch.tensor(middles, dtype=torch.float32) / torch.tensor(slices)
 
     def _labels(self, items: Sequence[Item], size: Sequence[int]) -> Tensor:
         """[L, H, W] uint8."""

@@ -24,8 +24,8 @@ from arco.device import choose_device, make_deterministic
 from arco.errors import ArcoError
 from arco.evaluation.inference import predict_volume
 from arco.evaluation.metrics import dice, jaccard, surface_scores_in
+from arco.models.backbone import Backbone
 from arco.models.build import load_network
-from arco.models.unet import UNet
 from arco.progress import Report
 
 LOG = logging.getLogger("arco")
@@ -52,7 +52,7 @@ Row = dict[str, object]
 class Evaluation:
     """A trained network and the prepared dataset it is tested on."""
 
-    network: UNet
+    network: Backbone
     device: torch.device
     prepared: Path
     manifest: Manifest

@@ -29,8 +29,10 @@ def cross_entropy(logits: Tensor, labels: Tensor, image_weights: Tensor | None =
     return sums.sum() / (labels != IGNORE).sum().clamp_min(1)
 
 
-def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - Dice, the mean over all classes including background, of the batch as one image.
+def dice_loss(
+    logits: Tensor, labels: Tensor, *, squared: bool = True, background: bool = True
+) -> Tensor:
+    """1 - Dice, the mean over classes, of the batch as one image.
 
     Dice of a class is (2 sum(p y) + s) / (sum(p^2) + sum(y^2) + s) with sums over images and
     pixels, squares in the denominator (Milletari et al., 3DV 2016) and s = 1e-5. A class absent
@@ -39,14 +41,17 @@ def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Args:
         logits: [B, C, *S] float.
         labels: [B, *S] int64 in [0, C), or IGNORE; ignored pixels take part in no sum.
+        squared: whether the denominator has squares, or the plain sums of MC-Net's 3D code.
+        background: whether the mean includes class 0.
     """
     classes = torch.arange(logits.shape[1], device=labels.device)
     truth = labels.unsqueeze(1) == classes.view(-1, *[1] * (labels.ndim - 1))
     probs = logits.softmax(dim=1) * (labels != IGNORE).unsqueeze(1)
     axes = [0, *range(2, logits.ndim)]
     overlap = (probs * truth).sum(axes)
-    sizes = probs.square().sum(axes) + truth.sum(axes)
-    return 1 - ((2 * overlap + SMOOTHING) / (sizes + SMOOTHING)).mean()
+    sizes = (probs.square() if squared else probs).sum(axes) + truth.sum(axes)
+    dice = (2 * overlap + SMOOTHING) / (sizes + SMOOTHING)
+    return 1 - (dice if background else dice[1:]).mean()
 
 
 def supervised_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from arco.losses.neighbors import neighbor_loss
 from arco.losses.segmentation import cross_entropy, supervised_loss
 from arco.models.memory_bank import MemoryBank
 from arco.models.teacher import Teacher
-from arco.views import apply_dihedral, draw_dihedral
+from arco.views import MIRROR_WIDTH, apply_dihedral, draw_dihedral
 
 
 class Settings(fields.Settings):
@@ -41,6 +41,8 @@ class Settings(fields.Settings):
             from which a pixel speaks for its image in the pseudo-label loss.
         memory_bank, neighbors, neighbor_pooling: embeddings kept, nearest ones pulled, cells per
             axis of an embedding.
+        turns: how the student's unlabeled images are turned: by any symmetry of the square, or
+            mirrored left to right alone; no further than labeled images are augmented.
         ema_decay: of the teacher.
     """
 
@@ -61,6 +63,7 @@ class Settings(fields.Settings):
     memory_bank: PositiveInt
     neighbors: PositiveInt
     neighbor_pooling: PositiveInt
+    turns: Literal["dihedral", "mirror"]
     ema_decay: Fraction
 
 
@@ -110,6 +113,8 @@ class Method(Trainable):
         settings, labeled = self.settings, batch.labeled_count
         targets = self._teach(batch)
         view = draw_dihedral(len(batch.unlabeled), self.views, square=self.square)
+        if settings.turns == "mirror":
+            view = view & MIRROR_WIDTH
 
         def turned(maps: Tensor) -> Tensor:
             return torch.cat([maps[:labeled], apply_dihedral(maps[labeled:], view)])

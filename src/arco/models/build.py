@@ -11,15 +11,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from arco.errors import ArcoError
+from arco.models.backbone import Backbone
 from arco.models.unet import UNet
+from arco.models.vnet import VNet
 
 
-def build_network(settings: Mapping[str, Any], channels: int) -> UNet:
+def build_network(settings: Mapping[str, Any], channels: int) -> Backbone:
     """A freshly initialised segmentation network.
 
     Args:
         settings: the tree of `arco.plan.Plan.finetune_settings` or `pretrain_settings`; read are
-            `dataset.classes`, `dataset.spatial_axes`, `network.channels` and `network.dropout`.
+            `dataset.classes`, `dataset.spatial_axes` and all of `network`.
         channels: channels of an image.
 
     Returns:
@@ -27,7 +29,8 @@ def build_network(settings: Mapping[str, Any], channels: int) -> UNet:
         initial weights come from torch's global generator, like those of any torch module.
     """
     dataset, network = settings["dataset"], settings["network"]
-    return UNet(
+    networks: dict[str, type[UNet | VNet]] = {"unet": UNet, "vnet": VNet}
+    return networks[network["name"]](
         channels,
         len(dataset["classes"]),
         network["channels"],
@@ -50,7 +53,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise ArcoError(f"{path} is damaged ({error}); delete it and train again") from error
 
 
-def load_network(settings: Mapping[str, Any], channels: int, path: Path) -> UNet:
+def load_network(settings: Mapping[str, Any], channels: int, path: Path) -> Backbone:
     """The trained network of a run.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from arco.models.unet import UNet
+    from arco.models.backbone import Backbone
 
 
 def mlp(in_features: int, hidden: int, out_features: int) -> nn.Sequential:
@@ -39,7 +39,7 @@ class ProjectedEncoder(nn.Module):
         head: maps [B, D] to [B, E], D being the channels of the bottleneck.
     """
 
-    def __init__(self, network: UNet, head: nn.Module) -> None:
+    def __init__(self, network: Backbone, head: nn.Module) -> None:
         super().__init__()
         self.encoder = network.encoder
         self.head = head

@@ -65,3 +65,15 @@ class Teacher(nn.Module, Generic[Averaged]):
         """Take over the student's batch-norm statistics; do so before evaluating a teacher."""
         for own, theirs in zip(self.module.buffers(), student.buffers(), strict=True):
             own.copy_(theirs)
+
+    def exported(self, student: nn.Module) -> dict[str, Tensor]:
+        """The teacher's weights with the student's batch-norm statistics, for testing.
+
+        Its own were gathered from unlabeled images alone (in most methods, noisy ones).
+        """
+        theirs = student.state_dict()
+        averaged = {name for name, _ in self.module.named_parameters()}
+        return {
+            name: tensor if name in averaged else theirs[name]
+            for name, tensor in self.module.state_dict().items()
+        }

@@ -6,14 +6,21 @@ same parts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from arco.errors import ArcoError
-from arco.models.pyramid import upsample
+from arco.models.backbone import (
+    BATCH_NORM,
+    CONVOLUTION,
+    TRANSPOSED,
+    AuxiliaryDecoder,
+    Backbone,
+    Upsampling,
+    enlarge,
+)
 
 CHANNELS = (16, 32, 64, 128, 256)
 """Channels per level, full resolution first (appendix Sec. C; released code)."""
@@ -23,8 +30,6 @@ ENCODER_DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)
 
 NEGATIVE_SLOPE = 0.01
 
-_CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-_BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _MAX_POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 
 
@@ -51,8 +56,8 @@ class ConvolutionBlock(nn.Sequential):
     @staticmethod
     def _half(in_channels: int, out_channels: int, spatial_axes: int) -> list[nn.Module]:
         return [
-            _CONVOLUTION[spatial_axes](in_channels, out_channels, kernel_size=3, padding=1),
-            _BATCH_NORM[spatial_axes](out_channels),
+            CONVOLUTION[spatial_axes](in_channels, out_channels, kernel_size=3, padding=1),
+            BATCH_NORM[spatial_axes](out_channels),
             nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
         ]
 
@@ -85,27 +90,42 @@ class Encoder(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """1-wide convolution to the skip's channels, linear up-sampling, concatenation, block."""
+    """To the skip's channels and size, concatenation, block.
 
-    def __init__(self, in_channels: int, skip_channels: int, spatial_axes: int) -> None:
+    A 1-wide convolution and interpolation, or a 2-wide transposed convolution.
+    """
+
+    def __init__(
+        self, in_channels: int, skip_channels: int, spatial_axes: int, upsampling: Upsampling
+    ) -> None:
         super().__init__()
-        self.reduce = _CONVOLUTION[spatial_axes](in_channels, skip_channels, kernel_size=1)
+        self.upsampling = upsampling
+        if upsampling == "transposed":
+            self.reduce: nn.Module = TRANSPOSED[spatial_axes](
+                in_channels, skip_channels, kernel_size=2, stride=2
+            )
+        else:
+            self.reduce = CONVOLUTION[spatial_axes](in_channels, skip_channels, kernel_size=1)
         self.block = ConvolutionBlock(2 * skip_channels, skip_channels, 0.0, spatial_axes)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """The next shallower decoder map, of the skip's shape."""
-        raised = upsample(self.reduce(deep), skip.shape[2:])
+        raised = self.reduce(deep)
+        if self.upsampling != "transposed":
+            raised = enlarge(raised, skip.shape[2:], self.upsampling)
         return self.block(torch.cat([skip, raised], dim=1))  # type: ignore[no-any-return]
 
 
 class Decoder(nn.Module):
     """From the encoder's maps to the feature pyramid; see `UNet` for the arguments."""
 
-    def __init__(self, channels: Sequence[int], spatial_axes: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], spatial_axes: int, upsampling: Upsampling = "linear"
+    ) -> None:
         super().__init__()
         deep_first = tuple(reversed(channels))
         self.blocks = nn.ModuleList(
-            UpBlock(deep, skip, spatial_axes) for deep, skip in pairwise(deep_first)
+            UpBlock(deep, skip, spatial_axes, upsampling) for deep, skip in pairwise(deep_first)
         )
 
     def forward(self, encoded: Sequence[Tensor]) -> list[Tensor]:
@@ -116,11 +136,10 @@ class Decoder(nn.Module):
         return pyramid
 
 
-class UNet(nn.Module):
-    """U-Net with linear (not transposed-convolution) up-sampling.
+class UNet(Backbone):
+    """U-Net with linear (not transposed-convolution) up-sampling; see `Backbone`.
 
-    Images [B, in_channels, *S] give logits [B, C, *S]; every axis of S must be divisible by
-    2 ** (levels - 1).
+    Its pyramid starts with the bottleneck itself; then comes each decoder map.
 
     Args:
         in_channels: channels of an image.
@@ -128,10 +147,9 @@ class UNet(nn.Module):
         channels: channels per level, full resolution first.
         dropout: dropout probability per encoder level; the decoder has none.
         spatial_axes: 2 or 3.
-
-    Attributes:
-        feature_channels: channels of the maps `features` returns.
     """
+
+    strides = (16, 8, 4, 2, 1)
 
     def __init__(
         self,
@@ -142,51 +160,21 @@ class UNet(nn.Module):
         spatial_axes: int = 2,
     ) -> None:
         super().__init__()
+        self.spatial_axes = spatial_axes
+        self.classes = classes
         self.feature_channels = tuple(reversed(channels))
+        self.bottleneck_channels = channels[-1]
         self.encoder = Encoder(in_channels, channels, dropout, spatial_axes)
         self.decoder = Decoder(channels, spatial_axes)
-        convolution = _CONVOLUTION[spatial_axes]
-        self.classifier = convolution(channels[0], classes, kernel_size=3, padding=1)
+        self.classifier = self.auxiliary_classifier(classes)
 
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """The encoder's maps, full resolution first, bottleneck last."""
-        return self.encoder(images)  # type: ignore[no-any-return]
+    def auxiliary_classifier(self, channels: int, level: int = -1) -> nn.Module:
+        """A 3-wide convolution; see `Backbone`."""
+        width = self.feature_channels[level]
+        return CONVOLUTION[self.spatial_axes](width, channels, kernel_size=3, padding=1)
 
-    def decode(self, encoded: Sequence[Tensor]) -> list[Tensor]:
-        """The feature pyramid [f0 ... f4]: the bottleneck itself, then each decoder map."""
-        return self.decoder(encoded)  # type: ignore[no-any-return]
-
-    def classify(self, finest: Tensor) -> Tensor:
-        """Logits [B, C, *S] from the last map of the pyramid."""
-        return self.classifier(finest)  # type: ignore[no-any-return]
-
-    def features(self, images: Tensor) -> list[Tensor]:
-        """The feature pyramid of images."""
-        return self.decode(self.encode(images))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, C, *S] of images [B, in_channels, *S]."""
-        return self.classify(self.features(images)[-1])
-
-
-def load_pretrained(network: UNet, state: Mapping[str, Tensor]) -> None:
-    """Start a network from a pretraining checkpoint, in place.
-
-    Args:
-        network: a freshly built network.
-        state: the weights of a whole network, or of its encoder alone (names `encoder.*`), as
-            frameworks without a decoder leave them; the rest then keeps its initial values.
-
-    Raises:
-        ArcoError: names or shapes are those of neither.
-    """
-    own = network.state_dict()
-    encoder = {name for name in own if name.startswith("encoder.")}
-    misfits = sorted(set(state) ^ (set(own) if set(state) - encoder else encoder))
-    misfits += [name for name in state if name in own and state[name].shape != own[name].shape]
-    if misfits:
-        raise ArcoError(
-            f"the pretrained weights do not fit the network (first misfit: {misfits[0]}); "
-            "pretrain again with the `network` settings of this run"
-        )
-    network.load_state_dict(state, strict=False)
+    def auxiliary_decoder(self, upsampling: Upsampling | None = None) -> AuxiliaryDecoder:
+        """By default with linear up-sampling; see `Backbone`."""
+        channels = tuple(reversed(self.feature_channels))
+        decoder = Decoder(channels, self.spatial_axes, upsampling or "linear")
+        return AuxiliaryDecoder(decoder, self.auxiliary_classifier(self.classes))

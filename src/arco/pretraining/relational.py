@@ -19,11 +19,11 @@ from arco.errors import ArcoError
 from arco.fields import Fraction, NonNegative, Positive, PositiveInt
 from arco.losses.relational import relational_loss
 from arco.losses.segmentation import supervised_loss
+from arco.models.backbone import Backbone
 from arco.models.local_windows import cells_per_axis, pool_to_cells, windows_of
 from arco.models.memory_bank import MemoryBank
 from arco.models.projection import global_average, mlp
 from arco.models.teacher import Teacher
-from arco.models.unet import UNet
 
 
 class Settings(fields.Settings):
@@ -80,7 +80,7 @@ class Embedder(nn.Module):
         settings: widths and window sizes.
     """
 
-    def __init__(self, network: UNet, classes: int, settings: Settings) -> None:
+    def __init__(self, network: Backbone, classes: int, settings: Settings) -> None:
         super().__init__()
         self.network = network
         self.cells = cells_per_axis(settings.local_windows, settings.local_pooling)

@@ -1,0 +1,29 @@
+"""A segmentation network that predicts signed distance maps beside its mask (DTC, SASSNet)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from arco.models.backbone import Backbone
+
+
+class TwoTasks(nn.Module):
+    """Logits and signed distances from the same features.
+
+    For two classes this is the published network, but for a softmax in the place of a sigmoid; for
+    more there is a map per foreground class, as the authors of DTC advise.
+
+    Args:
+        network: the segmentation network; trained, and kept without the second head.
+        classes: C.
+    """
+
+    def __init__(self, network: Backbone, classes: int) -> None:
+        super().__init__()
+        self.network = network
+        self.distance_head = network.auxiliary_classifier(classes - 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, C, *S] and distances [B, C - 1, *S] in (-1, 1)."""
+        finest = self.network.features(images)[-1]
+        return self.network.classify(finest), self.distance_head(finest).tanh()
