@@ -82,6 +82,7 @@ TREE = {
     "training": TRAINING,
     "methods": {"supervised": {}, "other": {}},
     "pretraining": {"contrast": {"uses_labels": False}},
+    "window": {"overlap": 0.5, "stride": None},
     "volumes": {"training": {}, "augmentation": {}, "methods": {}, "pretraining": {}},
     "recipes": {
         "plain": {"method": "supervised"},

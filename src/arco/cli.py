@@ -16,6 +16,7 @@ from arco.errors import ArcoError
 from arco.paths import label_key
 from arco.plan import Cell, Plan, PretrainingRun
 from arco.progress import reporter
+from arco.schema import Window
 
 OVERLAY_VARIABLE = "ARCO_CONFIG"
 """Environment variable in which the workflow hands its --config values to its jobs."""
@@ -256,6 +257,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         job["settings"]["part"],
         out=Path(job["out"]),
         predictions=Path(job["predictions"]),
+        window=Window.model_validate(window) if (window := job["settings"].get("window")) else None,
         device=runtime.device,
         threads=options.threads or runtime.threads,
         progress=reporter(job["run"]),

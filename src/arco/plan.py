@@ -170,10 +170,12 @@ class Plan:
 
     def prepare_settings(self, name: str) -> Tree:
         """What preparing a dataset reads."""
-        entry = self.dataset(name).model_dump(
+        dataset = self.dataset(name)
+        # The size of a training patch does not change the volume it is cut from.
+        size = "image_size" if dataset.spatial_axes == 2 else "spacing_mm"
+        entry = dataset.model_dump(
             include={
-                "layout", "source", "subsets", "classes", "spatial_axes", "image_size",
-                "intensity_window",
+                "layout", "source", "subsets", "classes", "spatial_axes", "intensity_window", size,
             }
         )  # fmt: skip
         # A dict compares without regard to order, but the order of classes numbers them.
@@ -235,7 +237,10 @@ class Plan:
     def evaluate_settings(self, cell: Cell, part: str) -> Tree:
         """What evaluating a cell on a part (test or val) reads besides its weights."""
         version = self.parameters.sections.versions.evaluate
-        return {"version": version, "dataset": cell.dataset, "part": part}
+        settings: Tree = {"version": version, "dataset": cell.dataset, "part": part}
+        if self.dataset(cell.dataset).spatial_axes == 3:
+            settings["window"] = self.parameters.sections.window.model_dump()
+        return settings
 
     def metrics(self, cell: Cell, part: str) -> Path:
         """The scores of a cell on a part."""

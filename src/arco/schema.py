@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from arco.fields import (
     Fraction,
@@ -18,6 +18,7 @@ from arco.fields import (
 
 SCALES = ("demo", "smoke", "paper")
 Scale = Literal["demo", "smoke", "paper"]
+NETWORK_STRIDE = 16
 
 
 class Paths(Settings):
@@ -78,6 +79,9 @@ class Phantom(Settings):
 class Dataset(Settings):
     """One dataset: where its files are, how they are prepared, who is labeled.
 
+    With two spatial axes `image_size` is the [H, W] that slices are resized to. With three it is
+    the [Z, H, W] of the patches that training and sliding-window inference cut out of volumes, and
+    `spacing_mm` the [z, y, x] that volumes are resampled to; null keeps the file's own spacing.
     `training` replaces single keys of every method's training settings on this dataset.
     """
 
@@ -87,13 +91,38 @@ class Dataset(Settings):
     root: str
     subsets: list[str]
     classes: dict[str, NonNegativeInt]
-    spatial_axes: Literal[2]
-    image_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+    spatial_axes: Literal[2, 3]
+    image_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)]
+    spacing_mm: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
     intensity_window: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     split: Split
     labels: dict[str, Budget]
     training: dict[str, Any] = Field(default_factory=dict)
     phantom: Phantom
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Dataset:
+        axes, size = self.spatial_axes, self.image_size
+        if len(size) != axes:
+            raise ValueError(f"image_size needs {axes} numbers, one for each spatial axis")
+        if any(length % NETWORK_STRIDE for length in size):
+            raise ValueError(
+                f"image_size must be multiples of {NETWORK_STRIDE}, as the network halves its "
+                "images four times"
+            )
+        if self.spacing_mm is not None and axes == 2:
+            raise ValueError("spacing_mm is for three spatial axes; slices go by image_size")
+        return self
+
+
+class Window(Settings):
+    """Sliding-window inference over volumes: windows overlap by a share, or move by a stride.
+
+    `stride` in voxels along [Z, H, W], where it is not null, takes the place of `overlap`.
+    """
+
+    overlap: Annotated[float, Field(ge=0, lt=1)]
+    stride: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] | None
 
 
 class UNet(Settings):
@@ -258,6 +287,7 @@ class Sections(Settings):
     versions: Versions
     datasets: dict[str, Dataset]
     networks: Networks
+    window: Window
     augmentation: Augmentation
     training: Training
     methods: dict[str, dict[str, Any]]

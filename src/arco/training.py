@@ -144,6 +144,7 @@ class Run:
         self.device = device
         self.training = Training.model_validate(settings["training"])
         self.randomness = Randomness(settings["seed"], device)
+        dataset = settings["dataset"]
         prepared = Prepared(job.prepared)
         self.channels = prepared.channels
         self.batches = TrainingBatches(
@@ -153,6 +154,7 @@ class Run:
             sizes=self.training.batch,
             augmentation=Augmentation.model_validate(settings["augmentation"]),
             randomness=self.randomness,
+            patch=dataset["image_size"] if dataset["spatial_axes"] == 3 else None,
         )
         sizes = self.training.batch
         self.steps_per_epoch = math.ceil(

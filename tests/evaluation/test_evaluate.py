@@ -202,7 +202,7 @@ def remove_weights(run, prepared):
 
 
 def other_width(run, prepared):
-    network = {"channels": [4, 4, 4, 4, 4], "dropout": [0.0] * 5}
+    network = {"name": "unet", "channels": [4, 4, 4, 4, 4], "dropout": [0.0] * 5}
     files.write_json(run / "settings.json", settings(network=network))
 
 

@@ -19,9 +19,7 @@ def pixel(*probs: float) -> torch.Tensor:
     return torch.tensor(probs).log().view(1, -1, 1, 1)
 
 
-@pytest.mark.parametrize(
-    ("prob", "sharp"), [(0.5, 0.5), (0.6, 0.9830), (0.7, 0.9998), (0.9, 1.0)]
-)
+@pytest.mark.parametrize(("prob", "sharp"), [(0.5, 0.5), (0.6, 0.9830), (0.7, 0.9998), (0.9, 1.0)])
 def test_sharpened_probabilities_of_two_classes(prob, sharp):
     assert sharpen(pixel(prob, 1 - prob), 0.1)[0, 0].item() == pytest.approx(sharp, abs=5e-5)
 

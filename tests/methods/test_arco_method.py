@@ -125,7 +125,8 @@ def test_the_bank_waits_until_it_holds_enough_neighbors_and_keeps_the_newest():
     training = start("arco", neighbors=5, memory_bank=7)
     first = training.step()
     assert first.logs["neighbor"].item() == 0.0
-    assert len(training.method.bank) == 3
+    assert len(training.method.bank) == 2
+    assert training.step().logs["neighbor"].item() == 0.0
     assert training.step().logs["neighbor"].item() == 0.0
     assert training.step().logs["neighbor"].item() > 0.0
     assert len(training.method.bank) == 7

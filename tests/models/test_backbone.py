@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from arco.models.unet import UNet
 from arco.models.vnet import VNet
@@ -32,6 +33,15 @@ def test_further_decoders_have_as_many_parameters_as_the_published_networks(
     assert count(backbone) + sum(map(count, decoders)) == total
 
 
+@pytest.mark.parametrize(("network", "classes", "extra"), [(UNet, 4, 8_076), (VNet, 2, 454)])
+def test_further_classifiers_at_three_scales_have_as_many_parameters_as_urpc_s(
+    network, classes, extra
+):
+    backbone = network(1, classes)
+    levels = [backbone.strides.index(stride) for stride in (8, 4, 2)]
+    assert sum(count(backbone.auxiliary_classifier(classes, level)) for level in levels) == extra
+
+
 @pytest.mark.parametrize("upsampling", ["linear", "transposed", "nearest", None])
 @pytest.mark.parametrize("axes", [2, 3])
 def test_every_decoder_gives_logits_of_the_image_s_size(axes, upsampling):
@@ -39,6 +49,53 @@ def test_every_decoder_gives_logits_of_the_image_s_size(axes, upsampling):
     images = torch.randn(2, 2, *(16, 32, 48)[:axes])
     logits = network.auxiliary_decoder(upsampling)(network.encode(images))
     assert logits.shape == (2, 3, *images.shape[2:])
+
+
+@pytest.mark.parametrize(("axes", "own"), [(2, "linear"), (3, "transposed")])
+def test_a_further_decoder_with_the_network_s_weights_gives_the_network_s_logits(axes, own):
+    network = (UNet(1, 3, SMALL) if axes == 2 else VNet(1, 3, SMALL)).eval()
+    images = torch.randn(2, 1, *(16, 32, 48)[:axes])
+    encoded = network.encode(images)
+    for upsampling in (None, own):
+        further = network.auxiliary_decoder(upsampling).eval()
+        assert not torch.equal(further(encoded), network(images))
+        further.decoder.load_state_dict(network.decoder.state_dict())
+        further.classifier.load_state_dict(network.classifier.state_dict())
+        assert torch.equal(further(encoded), network(images))
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "mode"), [("linear", {2: "bilinear", 3: "trilinear"}), ("nearest", None)]
+)
+@pytest.mark.parametrize("axes", [2, 3])
+def test_linear_and_nearest_decoders_differ_in_the_interpolation_alone(axes, upsampling, mode):
+    network = (UNet(1, 3, SMALL) if axes == 2 else VNet(1, 3, SMALL)).eval()
+    encoded = network.encode(torch.randn(2, 1, *(16, 32, 48)[:axes]))
+    decoder = network.auxiliary_decoder(upsampling).decoder.eval()
+    size = encoded[3].shape[2:]
+
+    def twice_as_large(maps):
+        if mode is None:
+            return functional.interpolate(maps, size, mode="nearest")
+        return functional.interpolate(maps, size, mode=mode[axes], align_corners=True)
+
+    if axes == 2:  # narrowed, enlarged, joined
+        block = decoder.blocks[0]
+        joined = torch.cat([encoded[3], twice_as_large(block.reduce(encoded[4]))], dim=1)
+        found, expected = decoder(encoded)[1], block.block(joined)
+    else:  # enlarged, narrowed, added
+        found = decoder(encoded)[0]
+        expected = decoder.climbs[0].block(twice_as_large(encoded[4])) + encoded[3]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_strides_are_those_of_the_pyramid(axes):
+    network = UNet(1, 3, SMALL) if axes == 2 else VNet(1, 3, SMALL)
+    features = network.features(torch.randn(1, 1, *(16, 32, 48)[:axes]))
+    assert [maps.shape[1] for maps in features] == list(network.feature_channels)
+    for maps, stride in zip(features, network.strides, strict=True):
+        assert maps.shape[2:] == torch.Size(n // stride for n in (16, 32, 48)[:axes])
 
 
 @pytest.mark.parametrize("axes", [2, 3])

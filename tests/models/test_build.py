@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from arco.errors import ArcoError
 from arco.models.build import build_network, load_network, load_weights
+from arco.models.vnet import VNet
 
 SETTINGS = {
     "dataset": {"name": "acdc", "classes": ["background", "rv", "myo"], "spatial_axes": 2},
@@ -27,6 +28,17 @@ def test_three_spatial_axes_make_a_network_over_volumes():
     settings = SETTINGS | {"dataset": SETTINGS["dataset"] | {"spatial_axes": 3}}
     network = build_network(settings, channels=1).eval()
     assert network(torch.zeros(1, 1, 16, 32, 16)).shape == (1, 3, 16, 32, 16)
+
+
+def test_the_name_vnet_makes_a_v_net_with_the_settings_channels_and_dropout():
+    vnet = {"name": "vnet", "channels": [2, 3, 4, 5, 6], "dropout": 0.25}
+    dataset = SETTINGS["dataset"] | {"spatial_axes": 3}
+    network = build_network({"dataset": dataset, "network": vnet}, channels=2)
+    assert isinstance(network, VNet)
+    assert network(torch.zeros(2, 2, 16, 32, 16)).shape == (2, 3, 16, 32, 16)
+    assert network.feature_channels == (5, 4, 3, 2, 2)
+    rates = [module.p for module in network.modules() if isinstance(module, torch.nn.Dropout3d)]
+    assert rates == [0.25, 0.25]
 
 
 def test_settings_that_went_through_a_json_file_build_the_same_network():

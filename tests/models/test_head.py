@@ -11,10 +11,13 @@ from torch.nn import functional
 
 from arco.models import pyramid
 from arco.models.head import RepresentationHead, merge
+from arco.models.vnet import VNet
 
 CHANNELS = (7, 6, 5, 4, 3)
 PLANE = ((2, 3), (4, 6), (9, 12), (18, 25), (36, 50))
 VOLUME = ((3, 5, 4), (6, 10, 8), (12, 20, 15), (12, 20, 15))
+VNET = ((1, 2, 3), (2, 4, 6), (4, 8, 12), (8, 16, 24), (8, 16, 24))
+SHAPES = [PLANE, VOLUME, VNET]
 WIDTH = 9
 
 
@@ -72,12 +75,35 @@ def test_the_published_head_has_898048_weights():
     assert sum(weight.numel() for weight in head.parameters()) == 898_048
 
 
-@pytest.mark.parametrize("sizes", [PLANE, VOLUME])
+def test_the_published_head_over_volumes_has_292096_weights():
+    head = RepresentationHead(VNet(1, 2).feature_channels)
+    assert [tuple(weight.shape) for weight in head.parameters()] == [
+        (128, 128), (192, 192), (224, 224), (240, 240), (512, 256)
+    ]  # fmt: skip
+    assert sum(weight.numel() for weight in head.parameters()) == 292_096
+
+
+def test_the_head_reads_the_pyramid_of_a_v_net():
+    torch.manual_seed(0)
+    network = VNet(1, 2, (3, 4, 5, 6, 7)).double()
+    features = network.features(torch.randn(2, 1, 16, 32, 48, dtype=torch.float64))
+    head = RepresentationHead(network.feature_channels, WIDTH).double()
+    dense = head.dense(features)
+    assert dense.shape == (2, WIDTH, 16, 32, 48)
+    pixels = torch.arange(7, 2 * 16 * 32 * 48, 1001)
+    torch.testing.assert_close(head.at(features, pixels), rows(dense)[pixels], rtol=0, atol=1e-10)
+    torch.testing.assert_close(head.norms(features), dense.norm(dim=1).detach(), rtol=0, atol=1e-10)
+    head.at(features, pixels).sum().backward()
+    trained = [*network.encoder.parameters(), *network.decoder.parameters(), *head.parameters()]
+    assert all(parameter.grad is not None for parameter in trained)
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
 def test_the_plain_recursion_is_the_definition(sizes):
     assert_same_value_and_gradient(sizes, RepresentationHead.dense, defined)
 
 
-@pytest.mark.parametrize("sizes", [PLANE, VOLUME])
+@pytest.mark.parametrize("sizes", SHAPES)
 def test_merging_with_the_collapsed_matrices_is_the_definition(sizes):
     def merged(head, features):
         return merge([maps.transpose(0, 1) for maps in features], head.matrices()).transpose(0, 1)
@@ -85,7 +111,7 @@ def test_merging_with_the_collapsed_matrices_is_the_definition(sizes):
     assert_same_value_and_gradient(sizes, merged, defined)
 
 
-@pytest.mark.parametrize("sizes", [PLANE, VOLUME])
+@pytest.mark.parametrize("sizes", SHAPES)
 def test_single_pixels_are_those_of_the_dense_map(sizes):
     count = 2 * torch.Size(sizes[-1]).numel()
     pixels = torch.randint(count, (60,), generator=torch.Generator().manual_seed(0))
@@ -97,7 +123,7 @@ def test_single_pixels_are_those_of_the_dense_map(sizes):
     )
 
 
-@pytest.mark.parametrize("sizes", [PLANE, VOLUME])
+@pytest.mark.parametrize("sizes", SHAPES)
 def test_class_means_are_means_of_the_dense_map_and_zero_for_an_empty_mask(sizes):
     masks = torch.rand(4, 2, *sizes[-1], generator=torch.Generator().manual_seed(0)) > 0.6
     masks[1] = False
@@ -114,7 +140,8 @@ def test_class_means_are_means_of_the_dense_map_and_zero_for_an_empty_mask(sizes
 
 
 @pytest.mark.parametrize(
-    ("sizes", "cells"), [(PLANE, (8, 5)), (PLANE, (1, 1)), (VOLUME, (4, 3, 2))]
+    ("sizes", "cells"),
+    [(PLANE, (8, 5)), (PLANE, (1, 1)), (VOLUME, (4, 3, 2)), (VNET, (4, 4, 4))],
 )
 def test_pooled_is_adaptive_average_pooling_of_the_dense_map(sizes, cells):
     pool = functional.adaptive_avg_pool2d if len(cells) == 2 else functional.adaptive_avg_pool3d
@@ -126,7 +153,7 @@ def test_pooled_is_adaptive_average_pooling_of_the_dense_map(sizes, cells):
 
 
 @pytest.mark.parametrize("width", [WIDTH, 2, 40])
-@pytest.mark.parametrize("sizes", [PLANE, VOLUME])
+@pytest.mark.parametrize("sizes", SHAPES)
 def test_norms_are_lengths_in_the_dense_map(sizes, width, monkeypatch):
     monkeypatch.setattr(pyramid, "PIXEL_BLOCK", 1)
     head, features = make(sizes, width)

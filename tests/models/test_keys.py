@@ -11,6 +11,7 @@ from arco.models.keys import KeyField
 
 PLANE = ((2, 3), (4, 6), (9, 12), (18, 25), (36, 50))
 VOLUME = ((3, 5, 4), (6, 10, 8), (12, 20, 15), (12, 20, 15))
+VNET = ((1, 2, 3), (2, 4, 6), (4, 8, 12), (8, 16, 24), (8, 16, 24))
 FLAT = ((3, 5), (5, 7))
 CHANNELS = (7, 6, 5, 4, 3)
 
@@ -40,7 +41,7 @@ def gathered(head, features, queries: Tensor, pixels: Tensor, *, cosine: bool) -
 
 
 @pytest.mark.parametrize("cosine", [True, False])
-@pytest.mark.parametrize("sizes", [PLANE, VOLUME, FLAT])
+@pytest.mark.parametrize("sizes", [PLANE, VOLUME, VNET, FLAT])
 def test_similarities_equal_those_of_gathered_representations(sizes, cosine, monkeypatch):
     monkeypatch.setattr(keys, "QUERY_BLOCK", 4)
     head, features = make(sizes)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from arco.models.backbone import load_pretrained
 from arco.models.projection import ProjectedEncoder, global_average, mlp, spread
-from arco.models.unet import UNet, load_pretrained
+from arco.models.unet import UNet
 
 CHANNELS = (2, 3, 4, 5, 6)
 

@@ -24,6 +24,7 @@ CHAINS = [
     ((4, 3), (4, 3), (8, 6)),
     ((1, 2), (2, 4), (4, 8)),
     ((3, 5, 4), (6, 10, 8), (6, 10, 8), (12, 20, 15)),
+    ((1, 2, 3), (2, 4, 6), (4, 8, 12), (8, 16, 24), (8, 16, 24)),  # of the V-Net
 ]
 
 
@@ -93,6 +94,15 @@ def test_doubling_twice_needs_three_neighbors_per_axis():
     pixels = torch.arange(256 * 256)
     assert len(neighborhood(pixels, ((64, 64), (128, 128), (256, 256)), torch.float32).pixels) == 9
     assert len(neighborhood(pixels, ((256, 256),), torch.float32).pixels) == 1
+
+
+def test_a_last_level_of_the_same_size_adds_no_neighbors():
+    pixels = torch.arange(8 * 16 * 24)
+    once = neighborhood(pixels, ((4, 8, 12), (8, 16, 24)), torch.float32)
+    twice = neighborhood(pixels, ((4, 8, 12), (8, 16, 24), (8, 16, 24)), torch.float32)
+    assert len(once.pixels) == 2**3
+    assert torch.equal(once.pixels, twice.pixels)
+    assert torch.equal(once.weights, twice.weights)
 
 
 @pytest.mark.parametrize("sizes", CHAINS)

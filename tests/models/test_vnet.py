@@ -60,3 +60,21 @@ def test_the_same_code_makes_a_network_of_planes_or_volumes(axes):
     network = VNet(1, 4, SMALL, 0.0, axes)
     images = torch.randn(1, 1, *(16, 32, 48)[:axes])
     assert network(images).shape == (1, 4, *images.shape[2:])
+
+
+def test_an_axis_that_cannot_be_halved_four_times_is_refused():
+    with pytest.raises(RuntimeError, match="must match"):
+        VNet(1, 2, SMALL)(torch.randn(2, 1, 16, 24, 16))
+
+
+def test_the_last_layer_reads_maps_of_which_whole_channels_are_zero():
+    torch.manual_seed(0)
+    network = VNet(1, 2, (64, 3, 4, 5, 6))
+    seen = []
+    network.classifier[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    finest = network.features(torch.randn(2, 1, 16, 16, 32))[-1]
+    network.classify(finest)
+    dropped = (seen[0] == 0).flatten(2).all(dim=2)
+    assert 0.3 < dropped.float().mean() < 0.7
+    kept = ~dropped[..., None, None, None]
+    torch.testing.assert_close(seen[0], finest * kept / 0.5)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from arco import registry
 from arco.contracts import Progress
-from arco.models.unet import load_pretrained
+from arco.models.backbone import load_pretrained
 
 NAMES = registry.names("pretraining")
 WHOLE_NETWORK = {"relational"}

@@ -2,7 +2,8 @@
 
 All three are one affine map per image, so that image and label cannot disagree and nothing is
 resampled twice. What an image goes through is drawn by one function and applied by another. Maps
-act on the last two axes; volumes keep their depth.
+act on the last two axes; volumes keep their depth. In volumes the random patch is the crop:
+`crop_padding` is 0 there.
 
 As in SSL4MIS, a share of the images (half of them there) makes a quarter turn, the others rotate by
 a small angle. Deviations:
@@ -66,7 +67,10 @@ def draw_transforms(
 
 
 def apply_transforms(
-    images: Tensor, labels: Tensor, transforms: Sequence[Transform]
+    images: Tensor,
+    labels: Tensor,
+    transforms: Sequence[Transform],
+    frame: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Move images, linearly interpolated, and their labels, from the nearest pixel.
 
@@ -74,11 +78,22 @@ def apply_transforms(
         images: [B, channels, *S] float32.
         labels: [L, *S] integers, of the first L images.
         transforms: of the B images.
+        frame: [B, *S] bool, where images have content; None where they have it everywhere.
 
     Returns:
         Images [B, channels, *S], labels [L, *S] int64 and frame [B, *S] bool. A pixel from outside
         the image is 0, its label IGNORE and its frame False.
     """
+    if frame is not None:
+        # It moves like one more channel.
+        joined = torch.cat([images, frame.unsqueeze(1).to(images.dtype)], dim=1)
+        moved, truth, outer = apply_transforms(joined, labels, transforms)
+        content = outer & (moved[:, -1] > 0.5)
+        return (
+            moved[:, :-1] * content.unsqueeze(1),
+            truth.where(content[: len(labels)], IGNORE),
+            content,
+        )
     *depth, height, width = images.shape[2:]
     labeled = len(labels)
     planes, classes = images.flatten(1, -3), labels.unsqueeze(1).flatten(1, -3)
@@ -98,9 +113,14 @@ def apply_transforms(
             continue
         _write_positions(transform, positions)
         # Labels above 0, and 0 for what comes from outside: one sampling tells label and frame.
-        marks = classes[row] - float(IGNORE) if row < labeled else everywhere
+        # Labels of padded volumes are 0 inside as well, so that there a plane of ones tells it.
+        marks = everywhere
+        if row < labeled:
+            marks = classes[row] - float(IGNORE)
+            marks = torch.cat([everywhere, marks]) if depth else marks
         marks = _sampled(marks, positions, "nearest", "zeros")
         frame[row] = inside = marks[:1].clamp(max=1)
+        marks = marks[1:] if depth else marks
         # Border padding, so that the rim is not mixed with the nothing beyond it.
         pixels = _sampled(planes[row], positions, "bilinear", "border")
         torch.mul(pixels, inside, out=moved[row])

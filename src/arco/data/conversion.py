@@ -31,16 +31,18 @@ class PreparationSettings:
 
     Attributes:
         classes: value in the label files by class name, background first.
-        image_size: (H, W) of the slices; None keeps whole volumes on their own grid.
+        image_size: (H, W) of the slices; None keeps whole volumes.
         intensity_window: (low, high) to truncate to before scaling, in the units of the file
             (Hounsfield units for CT), or None.
         version: raised whenever this code changes what it writes.
+        spacing_mm: (z, y, x) that whole volumes are resampled to; None keeps their own.
     """
 
     classes: Mapping[str, int]
     image_size: tuple[int, int] | None
     intensity_window: tuple[float, float] | None
     version: int
+    spacing_mm: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,14 @@ def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) 
     notes = []
     for path, scan in zip([*images[1:], label], [*scans[1:], labels], strict=True):
         notes += _check_same_grid(images[0], native, path, geometry.geometry_of(scan))
+    grid = (settings.image_size, settings.spacing_mm)
     channels = [
-        geometry.to_prepared(scaled(scan, path, settings.intensity_window), settings.image_size)
+        geometry.to_prepared(scaled(scan, path, settings.intensity_window), *grid)
         for scan, path in zip(scans, images, strict=True)
     ]
     truth, oddities = class_indices(sitk.GetArrayFromImage(labels), settings.classes, label)
     placed = geometry.placed(truth, native)
-    prepared = geometry.to_prepared(placed, settings.image_size, nearest=True)
+    prepared = geometry.to_prepared(placed, *grid, nearest=True)
     names = list(settings.classes)
     lost = [f"class {names[i]} is lost by resizing" for i in np.setdiff1d(truth, prepared)]
     return Converted(np.stack(channels), prepared, truth, native, (*notes, *oddities, *lost))

@@ -110,21 +110,27 @@ def canonical_orientation(orientation: str, *, sliced: bool) -> str:
 
 
 def to_prepared(
-    image: sitk.Image, image_size: Sequence[int] | None, *, nearest: bool = False
+    image: sitk.Image,
+    image_size: Sequence[int] | None,
+    spacing_mm: Sequence[float] | None = None,
+    *,
+    nearest: bool = False,
 ) -> np.ndarray:
     """A scan on the grid the network sees.
 
     Args:
         image: the scan.
         image_size: (H, W) of the slices, which then cover the same physical extent as before;
-            None keeps every voxel.
+            None keeps the volume whole.
+        spacing_mm: (z, y, x) that a whole volume is resampled to, as far as the same extent allows
+            a whole number of voxels; None keeps every voxel.
         nearest: nearest neighbour instead of linear interpolation (label maps).
 
     Returns:
         [Z, H, W], in the canonical orientation, of the scan's type.
     """
     canonical = _canonical(image, image_size)
-    grid = _resized(geometry_of(canonical), image_size)
+    grid = _resized(geometry_of(canonical), image_size, spacing_mm)
     if grid.size != canonical.GetSize():
         canonical = sitk.Resample(
             canonical,
@@ -139,7 +145,10 @@ def to_prepared(
 
 
 def to_native(
-    labels: np.ndarray, geometry: Geometry, image_size: Sequence[int] | None
+    labels: np.ndarray,
+    geometry: Geometry,
+    image_size: Sequence[int] | None,
+    spacing_mm: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Class indices carried from the prepared grid back to the scan's own.
 
@@ -147,6 +156,7 @@ def to_native(
         labels: [Z, H, W] integers, as `to_prepared` lays them out.
         geometry: the native grid.
         image_size: what `to_prepared` was given.
+        spacing_mm: what `to_prepared` was given.
 
     Returns:
         Array over (z, y, x) of the native file, of the same type; each voxel takes the class of
@@ -154,7 +164,7 @@ def to_native(
     """
     native = sitk.Image(geometry.size, sitk.sitkUInt8)
     _place(native, geometry)
-    grid = _resized(geometry_of(_canonical(native, image_size)), image_size)
+    grid = _resized(geometry_of(_canonical(native, image_size)), image_size, spacing_mm)
     if labels.shape != grid.size[::-1]:
         raise ValueError(f"labels of shape {labels.shape} do not fit a grid of {grid.size[::-1]}")
     prepared = placed(labels, grid)
@@ -184,13 +194,19 @@ def _canonical(image: sitk.Image, image_size: Sequence[int] | None) -> sitk.Imag
     return turned
 
 
-def _resized(geometry: Geometry, image_size: Sequence[int] | None) -> Geometry:
-    """A grid with the same physical extent, pixel edges included, and another in-plane size."""
-    if image_size is None:
-        return geometry
-    height, width = image_size
-    size = np.array([width, height, geometry.size[2]])
+def _resized(
+    geometry: Geometry, image_size: Sequence[int] | None, spacing_mm: Sequence[float] | None
+) -> Geometry:
+    """A grid with the same physical extent, pixel edges included, and other numbers of pixels."""
     old_spacing = np.array(geometry.spacing_mm)
+    if image_size is not None:
+        height, width = image_size
+        size = np.array([width, height, geometry.size[2]])
+    elif spacing_mm is not None:
+        wanted = np.array(spacing_mm)[::-1]
+        size = np.rint(np.array(geometry.size) * old_spacing / wanted).astype(int).clip(1)
+    else:
+        return geometry
     spacing = old_spacing * np.array(geometry.size) / size
     axes = np.array(geometry.direction).reshape(3, 3)
     origin = np.array(geometry.origin_mm) + axes @ (spacing - old_spacing) / 2

@@ -1,6 +1,6 @@
 """Prepared data in memory maps, and training batches drawn from them.
 
-Nothing is decompressed or decoded while training: a slice is a stretch of a file that the
+Nothing is decompressed or decoded while training: a slice or patch is a part of a file that the
 operating system keeps in memory. Batches depend on the run's generators and a short list of
 indices only, so a restored run continues with the very batches it would have seen.
 """
@@ -15,15 +15,20 @@ import torch
 from torch import Tensor
 
 from arco import files
-from arco.contracts import Batch, Randomness
+from arco.contracts import IGNORE, Batch, Randomness
 from arco.data.augmentation import apply_transforms, draw_transforms
 from arco.data.lists import Entry, read_labeled, read_part, slices_of
 from arco.data.manifest import prepared_file, read_manifest
+from arco.data.patches import cut, first_voxels
 from arco.errors import ArcoError
 from arco.schema import Augmentation, BatchSizes
 
 Item = tuple[str, int]
-"""A case and one of its slices."""
+"""A case and one of its slices; or a volume, whose second entry says nothing."""
+
+
+Gathered = tuple[Tensor, Tensor, Tensor | None, Tensor]
+"""Images [B, channels, *S], labels [L, *S], frame [B, *S] (None: all inside), heights [B]."""
 
 
 class Prepared:
@@ -97,14 +102,14 @@ class IndexStream:
 
 
 class TrainingBatches:
-    """Augmented batches of labeled, unlabeled and mined slices.
+    """Augmented batches of labeled, unlabeled and mined slices, or of patches of volumes.
 
-    Unlabeled are the slices of the training list without a label; where all have one, their images
-    serve without it. Mined slices are the next unlabeled ones, so they differ from those beside
-    them.
+    Unlabeled are the slices (volumes) of the training list without a label; where all have one,
+    their images serve without it. Mined ones are the next unlabeled ones, so they differ from those
+    beside them. Of a volume of which only some slices are labeled, the others count as IGNORE.
 
     Attributes:
-        training_items: slices of the training list.
+        training_items: slices or volumes of the training list.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class TrainingBatches:
         sizes: BatchSizes,
         augmentation: Augmentation,
         randomness: Randomness,
+        patch: Sequence[int] | None = None,
     ) -> None:
         """Read the lists.
 
@@ -126,6 +132,7 @@ class TrainingBatches:
             sizes: images of each kind in a batch.
             augmentation: what happens to them.
             randomness: the run's generators; batches lie on its device.
+            patch: [Z, H, W] of the patches to cut out of volumes; None for slices.
 
         Raises:
             ArcoError: a list is missing or wrong; labeled images are asked for without a list.
@@ -139,12 +146,17 @@ class TrainingBatches:
         self.sizes = sizes
         self.augmentation = augmentation
         self.device = randomness.device
+        self.patch = patch
         records = prepared.manifest.cases
         training = [Entry(case, None, 0) for case in read_part(training_list, records)]
-        items = slices_of(training, records)
         labeled: list[Item] = []
         if labeled_list is not None:
             labeled = slices_of(read_labeled(labeled_list, records, training_list), records)
+        items = slices_of(training, records)
+        if patch is not None:
+            self._labeled_slices = _slices_by_case(labeled)
+            labeled = [(case, 0) for case in self._labeled_slices]
+            items = [(entry.case, 0) for entry in training]
         known = set(labeled)
         self.training_items = len(items)
         self.labeled = labeled
@@ -154,6 +166,7 @@ class TrainingBatches:
             len(self.unlabeled), randomness.generator("unlabeled order")
         )
         self._augmentation_generator = randomness.generator("augmentation")
+        self._patch_generator = randomness.generator("patches")
 
     def next(self) -> Batch:
         """The next batch, on the run's device."""
@@ -161,8 +174,8 @@ class TrainingBatches:
         second = self._unlabeled_order.take(self.sizes.unlabeled + self.sizes.mined).tolist()
         labeled = [self.labeled[index] for index in first]
         items = labeled + [self.unlabeled[index] for index in second]
-        images = self._images(items)
-        labels = self._labels(labeled, images.shape[2:])
+        gather = self._slices if self.patch is None else self._patches
+        images, labels, frame, heights = gather(items, len(labeled))
         transforms = draw_transforms(
             len(images),
             self.augmentation,
@@ -170,7 +183,10 @@ class TrainingBatches:
             generator=self._augmentation_generator,
         )
         images, labels, frame = apply_transforms(
-            images.to(self.device), labels.to(self.device), transforms
+            images.to(self.device),
+            labels.to(self.device),
+            transforms,
+            None if frame is None else frame.to(self.device),
         )
         trained = self.sizes.labeled + self.sizes.unlabeled
         return Batch(
@@ -178,7 +194,7 @@ class TrainingBatches:
             labels,
             frame[:trained],
             mined=images[trained:],
-            heights=self._heights(items[:trained]).to(self.device),
+            heights=heights[:trained].to(self.device),
         )
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -193,23 +209,56 @@ class TrainingBatches:
         self._labeled_order.remaining = state["labeled"].cpu()
         self._unlabeled_order.remaining = state["unlabeled"].cpu()
 
-    def _images(self, items: Sequence[Item]) -> Tensor:
-        """[B, channels, H, W] float32."""
-        channels, _, *size = self.prepared.manifest.record(items[0][0]).shape
-        gathered = np.empty((len(items), channels, *size), dtype=np.float32)
+    def _slices(self, items: Sequence[Item], labeled: int) -> Gathered:
+        """The slices as they are; all of each lies inside the image."""
+        records = self.prepared.manifest
+        channels, _, *size = records.record(items[0][0]).shape
+        images = np.empty((len(items), channels, *size), dtype=np.float32)
+        labels = np.empty((labeled, *size), dtype=np.uint8)
         for row, (case, index) in enumerate(items):
-            gathered[row] = self.prepared.images(case)[:, index]
-        return torch.from_numpy(gathered)
+            images[row] = self.prepared.images(case)[:, index]
+            if row < labeled:
+                labels[row] = self.prepared.labels(case)[index]
+        heights = [(index + 0.5) / records.record(case).slices for case, index in items]
+        return torch.from_numpy(images), torch.from_numpy(labels), None, torch.tensor(heights)
 
-    def _heights(self, items: Sequence[Item]) -> Tensor:
-        """[B] float32 in [0, 1): the relative position of each slice in its scan."""
-        slices = [self.prepared.manifest.record(case).slices for case, _ in items]
-        middles = [index + 0.5 for _, index in items]
-        return torch.tensor(middles, dtype=torch.float32) / torch.tensor(slices)
+    def _patches(self, items: Sequence[Item], labeled: int) -> Gathered:
+        """A random patch of each volume, with the voxels that lie inside the volume."""
+        size = tuple(self.patch or ())
+        generator = self._patch_generator
+        unit = torch.rand(len(items), 3, generator=generator, device=generator.device).tolist()
+        images, labels, frames, heights = [], [], [], []
+        for row, ((case, _), numbers) in enumerate(zip(items, unit, strict=True)):
+            volume = self.prepared.images(case)
+            first = first_voxels(volume.shape[1:], size, numbers)
+            images.append(cut(volume, first, size, 0))
+            inside = np.broadcast_to(np.True_, volume.shape[1:])
+            frames.append(cut(inside, first, size, fill=False))
+            heights.append(min((first[0] + size[0] / 2) / volume.shape[1], 1 - 1e-6))
+            if row < labeled:
+                labels.append(self._patch_labels(case, first, size))
+        truth = np.stack(labels) if labels else np.empty((0, *size), dtype=np.int16)
+        return (
+            torch.from_numpy(np.stack(images)),
+            torch.from_numpy(truth),
+            torch.from_numpy(np.stack(frames)),
+            torch.tensor(heights),
+        )
 
-    def _labels(self, items: Sequence[Item], size: Sequence[int]) -> Tensor:
-        """[L, H, W] uint8."""
-        gathered = np.empty((len(items), *size), dtype=np.uint8)
-        for row, (case, index) in enumerate(items):
-            gathered[row] = self.prepared.labels(case)[index]
-        return torch.from_numpy(gathered)
+    def _patch_labels(self, case: str, first: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
+        """[Z, H, W] int16, IGNORE outside the volume and in slices that are not labeled."""
+        volume = self.prepared.labels(case)
+        patch = cut(volume, first, size, 0).astype(np.int16)
+        patch[~cut(np.broadcast_to(np.True_, volume.shape), first, size, fill=False)] = IGNORE
+        known = self._labeled_slices[case]
+        if len(known) < len(volume):
+            unknown = [z for z in range(size[0]) if z + first[0] not in known]
+            patch[unknown] = IGNORE
+        return patch
+
+
+def _slices_by_case(items: Sequence[Item]) -> dict[str, set[int]]:
+    slices: dict[str, set[int]] = {}
+    for case, index in items:
+        slices.setdefault(case, set()).add(index)
+    return slices

@@ -53,7 +53,8 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
         Path(job["out"]),
         PreparationSettings(
             classes=dict(settings["classes"]),
-            image_size=tuple(settings["image_size"]),
+            image_size=tuple(settings["image_size"]) if "image_size" in settings else None,
+            spacing_mm=tuple(settings["spacing_mm"]) if settings.get("spacing_mm") else None,
             intensity_window=None if window is None else (window[0], window[1]),
             version=settings["version"],
         ),

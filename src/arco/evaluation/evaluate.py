@@ -17,16 +17,17 @@ import SimpleITK as sitk
 import torch
 
 from arco import files
-from arco.data.geometry import read_scan, write_labels
+from arco.data.geometry import read_scan, to_native, write_labels
 from arco.data.lists import read_part
 from arco.data.manifest import CaseRecord, Manifest, read_manifest
 from arco.device import choose_device, make_deterministic
 from arco.errors import ArcoError
-from arco.evaluation.inference import predict_volume
+from arco.evaluation.inference import predict_patches, predict_volume
 from arco.evaluation.metrics import dice, jaccard, surface_scores_in
 from arco.models.backbone import Backbone
 from arco.models.build import load_network
 from arco.progress import Report
+from arco.schema import Window
 
 LOG = logging.getLogger("arco")
 BATCH_SLICES = 16
@@ -56,16 +57,20 @@ class Evaluation:
     device: torch.device
     prepared: Path
     manifest: Manifest
+    image_size: tuple[int, ...]
+    window: Window | None
 
     def predict(self, case: str) -> Labels:
         """Class indices over (z, y, x) of the case's native grid."""
-        return predict_volume(
-            self.network,
-            files.read_array(self.prepared / "images" / f"{case}.npy"),
-            self.manifest.record(case).geometry,
-            batch_slices=BATCH_SLICES,
-            device=self.device,
-        )
+        image = files.read_array(self.prepared / "images" / f"{case}.npy")
+        geometry = self.manifest.record(case).geometry
+        if self.window is None:
+            return predict_volume(
+                self.network, image, geometry, batch_slices=BATCH_SLICES, device=self.device
+            )
+        labels = predict_patches(self.network, image, self.image_size, self.window, self.device)
+        spacing_mm = self.manifest.settings["spacing_mm"]
+        return np.asarray(to_native(labels, geometry, None, spacing_mm), dtype=np.uint8)
 
     def truth(self, case: str) -> Labels:
         """The true class indices, on the same grid.
@@ -80,13 +85,14 @@ class Evaluation:
         return np.asarray(labels, dtype=np.uint8)
 
 
-def evaluate_run(
+def evaluate_run(  # noqa: PLR0913 (what a job of this stage consists of)
     run: Path,
     prepared: Path,
     part: str,
     *,
     out: Path,
     predictions: Path,
+    window: Window | None = None,
     device: str,
     threads: int,
     progress: Report,
@@ -101,6 +107,7 @@ def evaluate_run(
             is undefined because a mask is empty is NaN there.
         predictions: the folder to write, <case>.nii.gz of class indices with the case's native
             geometry; it appears when all cases are done, and replaces an older one.
+        window: how windows follow each other in volumes; None for slices.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads.
         progress: called with (done, total) cases.
@@ -111,7 +118,7 @@ def evaluate_run(
     chosen = choose_device(device)
     make_deterministic(chosen, threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)  # type: ignore[no-untyped-call]
-    evaluation = open_run(run, prepared, chosen)
+    evaluation = open_run(run, prepared, chosen, window)
     cases = read_part(prepared / "splits" / f"{part}.txt", evaluation.manifest.cases)
     rows: list[Row] = []
     with files.atomic(predictions) as folder:
@@ -127,7 +134,9 @@ def evaluate_run(
     _log_summary(rows, out)
 
 
-def open_run(run: Path, prepared: Path, device: torch.device) -> Evaluation:
+def open_run(
+    run: Path, prepared: Path, device: torch.device, window: Window | None = None
+) -> Evaluation:
     """The network of a run, ready to predict.
 
     Raises:
@@ -142,14 +151,17 @@ def open_run(run: Path, prepared: Path, device: torch.device) -> Evaluation:
     trained_on = (tuple(settings["dataset"]["classes"]), settings["channels"])
     image_size = tuple(settings["dataset"]["image_size"])
     for case, record in manifest.cases.items():
-        if (manifest.classes, record.shape[0]) != trained_on or record.shape[2:] != image_size:
+        sliced = window is None and record.shape[2:] != image_size
+        if (manifest.classes, record.shape[0]) != trained_on or sliced:
             raise ArcoError(
                 f"{path} is from another configuration: its classes, channels or image size are "
                 f"not those of {case} in {prepared}; train the cell again"
             )
     network = load_network(settings, settings["channels"], run / "weights.safetensors")
-    network = network.to(device).to(memory_format=torch.channels_last)
-    return Evaluation(network, device, prepared, manifest)
+    network = network.to(device)
+    if window is None:
+        network = network.to(memory_format=torch.channels_last)
+    return Evaluation(network, device, prepared, manifest, image_size, window)
 
 
 def score(

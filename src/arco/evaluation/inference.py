@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,6 +12,8 @@ from torch.nn import functional
 
 from arco.data.geometry import canonical_orientation, to_native
 from arco.data.manifest import Geometry
+from arco.errors import ArcoError
+from arco.schema import Window
 
 _OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 
@@ -67,3 +71,65 @@ def _classify(logits: Tensor, size: tuple[int, int]) -> Tensor:
         logits.softmax(dim=1), size=size, mode="bilinear", align_corners=False
     )
     return probs.max(dim=1).indices.to(torch.uint8)  # argmax takes ten times as long on a CPU
+
+
+WINDOWS = 4
+"""Windows of a volume that the network sees at a time."""
+
+
+@torch.inference_mode()
+def predict_patches(
+    network: nn.Module,
+    image: npt.NDArray[np.float32],
+    size: Sequence[int],
+    window: Window,
+    device: torch.device,
+) -> npt.NDArray[np.uint8]:
+    """The predicted class of every voxel of a prepared volume, in overlapping windows.
+
+    Probabilities are averaged where windows overlap. A volume smaller than a window is padded with
+    zeros, as in training.
+
+    Args:
+        network: patches [B, channels, *size] to logits [B, C, *size].
+        image: [channels, Z, H, W] float32; may be memory-mapped.
+        size: [Z, H, W] of the windows.
+        window: how they follow each other.
+        device: where the network is.
+
+    Returns:
+        [Z, H, W] class indices.
+    """
+    from monai.inferers.utils import sliding_window_inference
+
+    network.eval()
+    volume = torch.from_numpy(np.array(image)).unsqueeze(0).to(device)
+    probs = sliding_window_inference(
+        volume,
+        roi_size=tuple(size),
+        sw_batch_size=WINDOWS,
+        predictor=lambda patches: network(patches).softmax(dim=1),
+        overlap=overlaps(window, size),
+    )
+    if not isinstance(probs, Tensor):
+        raise TypeError("the network must give one map of logits")
+    return np.asarray(probs[0].max(dim=0).indices.to(torch.uint8).cpu().numpy())
+
+
+def overlaps(window: Window, size: Sequence[int]) -> tuple[float, ...]:
+    """The share by which windows overlap along each axis.
+
+    Raises:
+        ArcoError: the stride is longer than the window.
+    """
+    if window.stride is None:
+        return (window.overlap,) * len(size)
+    if any(step > length for step, length in zip(window.stride, size, strict=True)):
+        raise ArcoError(
+            f"params.yaml: window.stride {window.stride} leaves gaps between windows of "
+            f"{list(size)}; lower it"
+        )
+    # Half a voxel on top of the stride, because MONAI rounds its product down.
+    return tuple(
+        1 - (step + 0.5) / length for step, length in zip(window.stride, size, strict=True)
+    )

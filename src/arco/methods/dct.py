@@ -67,17 +67,22 @@ class Method(Trainable):
 
     def _resistance(self, batch: Batch, clean: list[Tensor]) -> Tensor:
         """Each network's cross-entropy on the other's adversarial examples."""
-        losses = []
-        for attacked, defender, own in (
-            (self.student, self.peer, clean[0]),
-            (self.peer, self.student, clean[1]),
-        ):
-            labels = torch.cat([batch.labels, own[batch.labeled_count :].argmax(dim=1)])
-            labels = labels.where(batch.frame, IGNORE)
-            images = adversarial(attacked, batch.images, labels, self.settings.epsilon)
-            targets = own.detach().softmax(dim=1)
-            losses.append(soft_cross_entropy(defender(images), targets, batch.frame))
-        return losses[0] + losses[1]
+        # Both are attacked before either defends: a pass in train mode moves running statistics,
+        # and the second attack would then differ from the first in more than the network.
+        first, second = (
+            self._attack(network, batch, logits)
+            for network, logits in zip((self.student, self.peer), clean, strict=True)
+        )
+        targets = [logits.softmax(dim=1) for logits in clean]
+        return soft_cross_entropy(self.peer(first), targets[0], batch.frame) + soft_cross_entropy(
+            self.student(second), targets[1], batch.frame
+        )
+
+    def _attack(self, network: nn.Module, batch: Batch, clean: Tensor) -> Tensor:
+        """Adversarial examples [B, channels, *S] of a network that predicted `clean` logits."""
+        labels = torch.cat([batch.labels, clean[batch.labeled_count :].argmax(dim=1)])
+        labels = labels.where(batch.frame, IGNORE)
+        return adversarial(network, batch.images, labels, self.settings.epsilon)
 
     def exported(self) -> dict[str, Tensor]:
         """The first network."""

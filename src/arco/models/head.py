@@ -108,7 +108,7 @@ class RepresentationHead(nn.Module):
         """Representations of n pixels, [n, D].
 
         One call for all classes is cheaper than one call for each: the backward pass fills a
-        map per level and call. Working memory is about 10 n sum(c_l) numbers in 2D.
+        map per level and call. Working memory is about n sum(c_l) times 10 numbers in 2D, 20 in 3D.
 
         Args:
             features: the pyramid.

@@ -32,7 +32,7 @@ class KeyField:
     """The teacher's representation of every pixel of a batch, as keys to compare queries with.
 
     Keys are constants: no gradient reaches the teacher. Memory is about 50 numbers per pixel for
-    the 2D network instead of D.
+    the 2D network and 65 for the 3D one, instead of D.
 
     Args:
         head: the teacher's head.
