@@ -61,7 +61,7 @@ def test_a_recipe_cannot_set_a_key_that_does_not_exist(edited):
 
 def test_a_typo_in_a_scale_that_is_not_in_use_is_found_too(edited):
     with pytest.raises(ArcoError, match=r"scales\.paper\.datasets.*did you mean acdc"):
-        edited("  paper:", "  paper:\n    datasets: {acd: {source: raw}}\n#")
+        edited("\n  paper: {}", "\n  paper:\n    datasets: {acd: {source: raw}}")
 
 
 def test_an_overlay_wins_over_the_scale_and_the_scale_over_the_file(repository):
