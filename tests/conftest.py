@@ -9,6 +9,11 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--renew-golden`: see tests/golden."""
+    parser.addoption("--renew-golden", action="store_true", help="write down the golden numbers")
+
+
 @pytest.fixture
 def repository() -> Path:
     """The root of the checkout: params.yaml, Snakefile, workflow/."""
