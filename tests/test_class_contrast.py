@@ -32,7 +32,7 @@ def settings(**changes):
     return SimpleNamespace(**{**values, **changes})
 
 
-def make(**changes):
+def make(*, class_quotas=False, **changes):
     torch.manual_seed(0)
     contrast = ClassContrast(
         CHANNELS,
@@ -40,6 +40,7 @@ def make(**changes):
         classes=CLASSES,
         grid=(2, 2),
         generator=torch.Generator().manual_seed(3),
+        class_quotas=class_quotas,
     ).double()
     generator = torch.Generator().manual_seed(1)
     student, teacher = (
@@ -114,6 +115,44 @@ def test_value_and_gradient_equal_the_slow_loop(sampler, negative_draws, similar
         results.append((loss.detach(), *torch.autograd.grad(loss, [*student, *weights])))
     for fast, expected in zip(*results, strict=True):
         torch.testing.assert_close(fast, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("negative_draws", ["per_query", "shared"])
+def test_without_a_teacher_s_features_the_student_s_are_constant_keys(negative_draws):
+    contrast, student, logits, labels, _ = make(negative_draws=negative_draws)
+    contrast.teacher_head.module.load_state_dict(contrast.head.state_dict())
+    student = [maps.requires_grad_() for maps in student]
+    results = []
+    for keys in (None, [maps.detach() for maps in student]):
+        contrast.generator.manual_seed(3)
+        loss = contrast(student, logits, labels, keys, labels)
+        results.append((loss.detach(), *torch.autograd.grad(loss, student)))
+    for own, given in zip(*results, strict=True):
+        torch.testing.assert_close(own, given, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+def test_quotas_draw_pixels_of_other_classes_by_likeness(rows):
+    contrast, _, _, labels, _ = make(class_quotas=True, negatives=40)
+    of_class = torch.stack([labels == c for c in range(CLASSES)])
+    means = torch.tensor([[1.0, 0.0], [0.8, 0.6], [-1.0, 0.0]], dtype=torch.float64)
+    drawn = contrast._draw_by_class(of_class, means, 0, rows)
+    assert drawn.shape == (rows, 40)
+    classes = labels.flatten()[drawn]
+    assert set(classes.flatten().tolist()) <= {1, 2}
+    share = (classes == 1).double().mean().item()
+    expected = 1 / (1 + math.exp(-1.8 / 0.5))
+    deviation = math.sqrt(expected * (1 - expected) / drawn.numel())
+    assert share == pytest.approx(expected, abs=4 * deviation)
+
+
+@pytest.mark.parametrize("negative_draws", ["per_query", "shared"])
+def test_with_quotas_and_equal_negatives_the_loss_is_what_it_must_be(negative_draws):
+    contrast, student, logits, labels, teacher = make(
+        class_quotas=True, negative_draws=negative_draws
+    )
+    loss = contrast(student, logits, labels, [torch.ones_like(maps) for maps in teacher], labels)
+    assert loss.item() == pytest.approx(math.log(1 + NEGATIVES))
 
 
 def test_renaming_classes_does_not_change_the_loss_given_all_negatives_alike():

@@ -7,32 +7,17 @@ the pixels of other classes whose teacher representations are its negatives.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from arco.contracts import IGNORE
-from arco.fields import Sampler
-from arco.losses.pixel_contrast import class_contrast, similarities
+from arco.fields import PixelContrast
+from arco.losses.pixel_contrast import class_contrast, class_shares, similarities
 from arco.models.head import RepresentationHead
 from arco.models.keys import KeyField
 from arco.models.teacher import Teacher
 from arco.sampling import draw
-
-
-class ContrastSettings(Protocol):
-    """The settings of a method that the contrast reads; see `arco.methods.arco.Settings`."""
-
-    sampler: Sampler
-    temperature: float
-    width: int
-    queries: int
-    negatives: int
-    negative_draws: Literal["per_query", "shared"]
-    similarity: Literal["cosine", "dot"]
-    reduction: Literal["mean", "sum"]
-    strong_threshold: float
 
 
 class ClassContrast(nn.Module):
@@ -49,22 +34,26 @@ class ClassContrast(nn.Module):
         grid: cells per spatial axis, for the stratified samplers.
         generator: of the draws; nothing else consumes it, so that runs with different samplers
             see the same batches, views and dropout.
+        class_quotas: whether the negatives of a class come mostly from classes that look like it
+            (ReCo, ACTION) instead of from all other pixels alike.
     """
 
     def __init__(
         self,
         feature_channels: Sequence[int],
-        settings: ContrastSettings,
+        settings: PixelContrast,
         *,
         classes: int,
         grid: tuple[int, ...],
         generator: torch.Generator,
+        class_quotas: bool = False,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.classes = classes
         self.grid = grid
         self.generator = generator
+        self.class_quotas = class_quotas
         self.head = RepresentationHead(feature_channels, settings.width)
         self.teacher_head = Teacher(self.head)
 
@@ -77,8 +66,8 @@ class ClassContrast(nn.Module):
         features: Sequence[Tensor],
         logits: Tensor,
         labels: Tensor,
-        teacher_features: Sequence[Tensor],
-        teacher_labels: Tensor,
+        key_features: Sequence[Tensor] | None,
+        key_labels: Tensor,
     ) -> Tensor:
         """The contrast of one batch, a scalar; zero where no class has a hard pixel and an other.
 
@@ -86,12 +75,18 @@ class ClassContrast(nn.Module):
             features: the student's pyramid.
             logits: [B, C, *S] of the student, without a gradient.
             labels: [B, *S] int64, true or trusted pseudo labels, IGNORE elsewhere.
-            teacher_features: the teacher's pyramid; may stand in another view than the student's.
-            teacher_labels: [B, *S], the same labels where the teacher stands.
+            key_features: the teacher's pyramid; may stand in another view than the student's.
+                None: the student's own representations are the keys, as in ReCo and ACTION; still
+                without a gradient.
+            key_labels: [B, *S], the same labels where the keys stand.
         """
         settings = self.settings
-        valid = teacher_labels != IGNORE
-        of_class = torch.stack([teacher_labels == c for c in range(self.classes)])
+        if key_features is None:
+            head, key_features = self.head, [maps.detach() for maps in features]
+        else:
+            head = self.teacher_head.module
+        valid = key_labels != IGNORE
+        of_class = torch.stack([key_labels == c for c in range(self.classes)])
         others = valid & ~of_class
         hard = self._hard(logits, labels)
         usable = others.flatten(1).any(1) & hard.flatten(1).any(1) & of_class.flatten(1).any(1)
@@ -100,9 +95,15 @@ class ClassContrast(nn.Module):
             return features[-1].sum() * 0.0
         queries = self.head.at(features, torch.cat([self._draw(hard[c]) for c in present]))
         rows = torch.split(queries, settings.queries)
-        head = self.teacher_head.module
         with torch.no_grad():
-            means = head.class_means(teacher_features, of_class)
+            means = head.class_means(key_features, of_class)
+        per_query = settings.negative_draws == "per_query"
+        drawn = [
+            self._draw_by_class(of_class, means, c, len(own) if per_query else 1)
+            if self.class_quotas
+            else self._draw_negatives(others[c], len(own) if per_query else 1)
+            for c, own in zip(present, rows, strict=True)
+        ]
         cosine = settings.similarity == "cosine"
         losses = [
             class_contrast(
@@ -112,30 +113,35 @@ class ClassContrast(nn.Module):
                 settings.reduction,
             )
             for c, own, negatives in zip(
-                present,
-                rows,
-                self._negatives(rows, [others[c] for c in present], teacher_features),
-                strict=True,
+                present, rows, self._compare(rows, drawn, head, key_features), strict=True
             )
         ]
         stacked = torch.stack(losses)
         return stacked.sum() if settings.reduction == "sum" else stacked.mean()
 
-    def _negatives(
-        self, queries: Sequence[Tensor], others: Sequence[Tensor], features: Sequence[Tensor]
+    def _compare(
+        self,
+        queries: Sequence[Tensor],
+        drawn: list[Tensor],
+        head: RepresentationHead,
+        features: Sequence[Tensor],
     ) -> list[Tensor]:
-        """[Q, K] similarity of each query to its negatives, one tensor per class."""
-        settings, head = self.settings, self.teacher_head.module
-        cosine = settings.similarity == "cosine"
-        if settings.negative_draws == "per_query":
+        """[Q, K] similarity of each query to its negatives, one tensor per class.
+
+        Args:
+            queries: [Q, D] per class.
+            drawn: pixels [Q, K] per class, or [1, K] that all its queries share.
+            head: of the keys.
+            features: the pyramid the keys stand in.
+        """
+        cosine = self.settings.similarity == "cosine"
+        if self.settings.negative_draws == "per_query":
             field = KeyField(head, features, cosine=cosine)
             return [
-                field.similarity(own, self._draw_negatives(mask, len(own)))
-                for own, mask in zip(queries, others, strict=True)
+                field.similarity(own, pixels) for own, pixels in zip(queries, drawn, strict=True)
             ]
-        drawn = torch.cat([self._draw_negatives(mask, 1).flatten() for mask in others])
         with torch.no_grad():
-            keys = torch.split(head.at(features, drawn), settings.negatives)
+            keys = torch.split(head.at(features, torch.cat(drawn, dim=1)[0]), drawn[0].shape[1])
         return [
             similarities(own, theirs, cosine=cosine)
             for own, theirs in zip(queries, keys, strict=True)
@@ -148,9 +154,10 @@ class ClassContrast(nn.Module):
         hard = valid & (own < self.settings.strong_threshold)
         return torch.stack([hard & (labels == c) for c in range(self.classes)])
 
-    def _draw(self, candidates: Tensor) -> Tensor:
+    def _draw(self, candidates: Tensor, count: int | None = None) -> Tensor:
         settings = self.settings
-        return draw(candidates, settings.queries, settings.sampler, self.grid, self.generator)
+        wanted = settings.queries if count is None else count
+        return draw(candidates, wanted, settings.sampler, self.grid, self.generator)
 
     def _draw_negatives(self, candidates: Tensor, rows: int) -> Tensor:
         """[rows, K], each row an independent draw."""
@@ -163,3 +170,19 @@ class ClassContrast(nn.Module):
             self.generator,
             rows=rows,
         )
+
+    def _draw_by_class(self, of_class: Tensor, means: Tensor, own: int, rows: int) -> Tensor:
+        """[rows, K] pixels of other classes, each class drawn as often as it resembles `own`.
+
+        The class of each negative is drawn first; the sampler then draws the pixels of a class for
+        all rows at once.
+        """
+        present = of_class.flatten(1).any(dim=1)
+        shares = class_shares(means, own, present, self.settings.temperature)
+        count = rows * self.settings.negatives
+        classes = torch.multinomial(shares, count, replacement=True, generator=self.generator)
+        pixels = classes.new_empty(count)
+        for c, wanted in enumerate(classes.bincount(minlength=self.classes).tolist()):
+            if wanted:
+                pixels[classes == c] = self._draw(of_class[c], wanted)
+        return pixels.view(rows, -1)

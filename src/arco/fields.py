@@ -35,3 +35,33 @@ class View(Settings):
     blur_min: NonNegative
     blur_max: NonNegative
     solarize: Fraction
+
+
+class PixelContrast(Settings):
+    """What methods with a pixel-to-class contrast set, see `arco.class_contrast`.
+
+    Attributes:
+        sampler, grid: how pixels are drawn; cells per spatial axis.
+        temperature: of the contrast.
+        width: D of the representation.
+        queries: drawn per class and step.
+        negatives: per query; or with `negative_draws: shared` one set for all queries of a class.
+        similarity, reduction: cosine and mean (released code) or dot and sum (Eq. E.2).
+        weak_threshold: teacher confidence from which a pseudo label is a key or a query.
+        strong_threshold: student probability below which a pixel is hard, and teacher confidence
+            from which a pixel speaks for its image in the pseudo-label loss.
+        ema_decay: of the teacher.
+    """
+
+    sampler: Sampler
+    grid: PositiveInt
+    temperature: Positive
+    width: PositiveInt
+    queries: PositiveInt
+    negatives: PositiveInt
+    negative_draws: Literal["per_query", "shared"]
+    similarity: Literal["cosine", "dot"]
+    reduction: Literal["mean", "sum"]
+    weak_threshold: Fraction
+    strong_threshold: Fraction
+    ema_decay: Fraction

@@ -190,13 +190,17 @@ class Schedule(Settings):
 
 
 class Training(Settings):
-    """One training run: its length is `iterations`, or `epochs` over the training items."""
+    """One training run: its length is `iterations`, or `epochs` over the training items.
+
+    `mixed_precision` lets networks compute in bfloat16 on a GPU; a CPU always takes float32.
+    """
 
     epochs: PositiveInt
     iterations: PositiveInt | None
     batch: BatchSizes
     optimizer: Optimizer
     schedule: Schedule
+    mixed_precision: bool
     log_every: PositiveInt
 
 

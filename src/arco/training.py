@@ -24,7 +24,9 @@ from arco.contracts import Context, Progress, Randomness, Trainable
 from arco.data.loading import Prepared, TrainingBatches
 from arco.device import choose_device, make_deterministic
 from arco.errors import ArcoError
+from arco.models.backbone import Backbone
 from arco.models.build import build_network, load_weights
+from arco.models.memory_format import channels_last
 from arco.optimizers import build_optimizer
 from arco.plan import canonical
 from arco.progress import Report
@@ -164,6 +166,8 @@ class Run:
         # Initial weights and dropout come from torch's global generator: layers take no other.
         torch.manual_seed(settings["seed"])
         self.method = self._build_method().to(device).train()
+        if device.type == "cuda":
+            channels_last(self.method, volumes=True)
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
         self.history = History()
         self.step = 0
@@ -175,7 +179,7 @@ class Run:
         values = dict(settings["method"])
         module = registry.load(package, values.pop("name"))
         context = Context(
-            build_network=lambda: build_network(settings, self.channels),
+            build_network=self._build_network,
             pretrained=self._pretrained(),
             classes=len(settings["dataset"]["classes"]),
             spatial_axes=settings["dataset"]["spatial_axes"],
@@ -186,6 +190,11 @@ class Run:
         )
         method: Trainable = module.Method(module.Settings.model_validate(values), context)
         return method
+
+    def _build_network(self) -> Backbone:
+        network = build_network(self.job.settings, self.channels)
+        network.mixed_precision = self.training.mixed_precision and self.device.type == "cuda"
+        return network
 
     def _pretrained(self) -> dict[str, Tensor] | None:
         folder = self.job.pretrained

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from arco.losses.pixel_contrast import class_contrast, similarities
+from arco.losses.pixel_contrast import class_contrast, class_shares, similarities
 from arco.models.head import RepresentationHead
 from arco.models.keys import KeyField
 
@@ -162,3 +162,17 @@ def test_gradients_reach_drawn_pixels_of_the_student_and_nothing_else(per_query)
     assert not drawn.all()
     assert all(weight.grad is not None for weight in scene.student.parameters())
     assert all(leaf.grad is None for leaf in [*scene.keys, *scene.teacher.parameters()])
+
+
+def test_shares_of_negatives_by_hand():
+    means = tensor([(1, 0), (0.8, 0.6), (-1, 0)])
+    shares = class_shares(means, 0, torch.ones(3, dtype=torch.bool), 0.5)
+    assert shares.tolist() == pytest.approx([0, 0.9734, 0.0266], abs=5e-5)
+
+
+def test_equal_means_share_evenly_and_absent_classes_get_nothing():
+    means = torch.ones(4, 3, dtype=torch.float64)
+    everyone = torch.ones(4, dtype=torch.bool)
+    assert class_shares(means, 2, everyone, 0.5).tolist() == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
+    present = torch.tensor([True, False, True, True])
+    assert class_shares(means, 2, present, 0.5).tolist() == pytest.approx([0.5, 0, 0, 0.5])

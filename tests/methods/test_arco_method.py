@@ -125,11 +125,11 @@ def test_the_bank_waits_until_it_holds_enough_neighbors_and_keeps_the_newest():
     training = start("arco", neighbors=5, memory_bank=7)
     first = training.step()
     assert first.logs["neighbor"].item() == 0.0
-    assert len(training.method.bank) == 2
+    assert len(training.method.neighbors.bank) == 2
     assert training.step().logs["neighbor"].item() == 0.0
     assert training.step().logs["neighbor"].item() == 0.0
     assert training.step().logs["neighbor"].item() > 0.0
-    assert len(training.method.bank) == 7
+    assert len(training.method.neighbors.bank) == 7
 
 
 def test_the_teacher_is_a_slow_copy_of_the_student():
@@ -146,6 +146,6 @@ def test_the_teacher_is_a_slow_copy_of_the_student():
 def test_out_of_frame_pixels_get_no_pseudo_label():
     training = start("arco")
     batch = make_batch(0)
-    targets = training.method._teach(batch)
+    targets = training.method.teach(batch)
     assert bool((targets.labels[~batch.frame] == -1).all())
     assert bool((targets.labels[batch.frame] >= 0).all())

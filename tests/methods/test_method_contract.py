@@ -16,8 +16,10 @@ from arco.models.teacher import Teacher
 
 METHODS = registry.names("methods")
 UNSUPERVISED_WEIGHTS = {
+    "action": ("contrast_weight", "unsupervised_weight"),
     "arco": ("lambda1", "lambda2", "lambda3"),
     "dct": ("weight", "adversarial_weight"),
+    "mona": ("lambda1", "lambda2", "lambda3", "equivariance_weight"),
     "supervised": (),
 }
 """Settings that switch off all but supervision; `weight` where nothing else is said."""

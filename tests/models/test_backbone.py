@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional
@@ -112,3 +114,25 @@ def test_a_further_classifier_reads_its_level_of_the_pyramid(axes, level):
     network = UNet(1, 3, SMALL) if axes == 2 else VNet(1, 3, SMALL)
     maps = network.features(torch.randn(1, 1, *(16, 32, 16)[:axes]))[level]
     assert network.auxiliary_classifier(7, level)(maps).shape == (1, 7, *maps.shape[2:])
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_mixed_precision_rounds_inside_and_hands_out_float32(axes):
+    network = UNet(1, 3, SMALL, (0.0,) * 5) if axes == 2 else VNet(1, 3, SMALL, 0.0)
+    images = torch.randn(2, 1, *(16, 32, 48)[:axes])
+    exact = network(images)
+    network.mixed_precision = True
+    inside = []
+    network.encoder.register_forward_hook(lambda *seen: inside.append(seen[-1][-1].dtype))
+    encoded = network.encode(images)
+    logits = network(images)
+    further = network.auxiliary_decoder()(encoded)
+    assert set(inside) == {torch.bfloat16}
+    assert {maps.dtype for maps in (*encoded, *network.decode(encoded), logits, further)} == {
+        torch.float32
+    }
+    assert not torch.equal(logits, exact)
+    torch.testing.assert_close(logits, exact, rtol=0.1, atol=0.1)
+    logits.square().mean().backward()
+    assert all(weight.grad.dtype == torch.float32 for weight in network.parameters())
+    assert copy.deepcopy(network).mixed_precision

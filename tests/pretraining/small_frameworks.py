@@ -11,10 +11,12 @@ from torch.nn import functional
 
 from arco import registry
 from arco.contracts import Batch, Context, Progress, Randomness, Trainable
+from arco.models.backbone import Backbone
 from arco.models.unet import UNet
+from arco.models.vnet import VNet
 from arco.trees import merged
 
-SIZE = (16, 32)
+SIZES = {2: (16, 32), 3: (16, 32, 16)}
 CLASSES = 3
 CHANNELS = (4, 4, 8, 8, 16)
 TRAINING_ITEMS = 40
@@ -43,6 +45,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "local_windows": 3,
         "local_pooling": 4,
         "ema_decay": 0.9,
+        "global_share": 0.0,
         "jitter": {
             "brightness": 0.2,
             "contrast": 0.2,
@@ -78,26 +81,30 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def build_network(dropout: float = 0.0) -> UNet:
+def build_network(dropout: float = 0.0, axes: int = 2) -> Backbone:
     """A network of these sizes."""
+    if axes == 3:
+        return VNet(1, CLASSES, CHANNELS, dropout)
     return UNet(1, CLASSES, CHANNELS, (dropout,) * 5)
 
 
-def smooth_images(count: int, generator: torch.Generator) -> Tensor:
-    """Random blobs of a few pixels with values in [0, 1], [count, 1, *SIZE]."""
-    coarse = torch.rand(count, 1, 4, 6, generator=generator)
-    return functional.interpolate(coarse, SIZE, mode="bicubic").clamp(0, 1)
+def smooth_images(count: int, generator: torch.Generator, axes: int = 2) -> Tensor:
+    """Random blobs of a few pixels with values in [0, 1], [count, 1, *S]."""
+    size = SIZES[axes]
+    coarse = torch.rand(count, 1, *(4, 6, 4)[:axes], generator=generator)
+    mode = {2: "bicubic", 3: "trilinear"}[axes]
+    return functional.interpolate(coarse, size, mode=mode).clamp(0, 1)
 
 
-def make_batch(name: str, seed: int, unlabeled: int = 8) -> Batch:
+def make_batch(name: str, seed: int, unlabeled: int = 8, *, axes: int = 2) -> Batch:
     """Images as the loader gives them to the framework `name`: three labeled ones or none."""
     generator = torch.Generator().manual_seed(1000 + seed)
     uses_labels = name == "relational"
-    images = smooth_images(unlabeled + 3 * uses_labels, generator)
+    images = smooth_images(unlabeled + 3 * uses_labels, generator, axes)
     labels = (images[: 3 * uses_labels, 0] * CLASSES).long().clamp(max=CLASSES - 1)
     if uses_labels:
         labels[:, :2] = -1
-    mined = smooth_images(5 if uses_labels else 0, generator)
+    mined = smooth_images(5 if uses_labels else 0, generator, axes)
     frame = torch.ones_like(images[:, 0], dtype=torch.bool)
     return Batch(images, labels, frame, mined, torch.arange(len(images)) / len(images))
 
@@ -110,6 +117,7 @@ class Training:
     method: Trainable
     optimizer: torch.optim.Optimizer
     randomness: Randomness
+    axes: int = 2
     total: int = 50
     taken: int = 0
 
@@ -118,7 +126,8 @@ class Training:
         losses = []
         for _ in range(steps):
             progress = Progress(self.taken, self.total, 10)
-            output = self.method.step(make_batch(self.name, self.taken), progress)
+            batch = make_batch(self.name, self.taken, axes=self.axes)
+            output = self.method.step(batch, progress)
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(output.loss)
             self.optimizer.step()
@@ -128,22 +137,24 @@ class Training:
         return losses
 
 
-def start(name: str, seed: int = 0, dropout: float = 0.0, **changes: Any) -> Training:
+def start(
+    name: str, seed: int = 0, dropout: float = 0.0, *, axes: int = 2, **changes: Any
+) -> Training:
     """The framework `name`, freshly built; `changes` are merged into its small settings."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     randomness = Randomness(seed, torch.device("cpu"))
     module = registry.load("pretraining", name)
     context = Context(
-        build_network=lambda: build_network(dropout),
+        build_network=lambda: build_network(dropout, axes),
         pretrained=None,
         classes=CLASSES,
-        spatial_axes=2,
-        image_size=SIZE,
+        spatial_axes=axes,
+        image_size=SIZES[axes],
         channels=1,
         randomness=randomness,
         training_items=TRAINING_ITEMS,
     )
     method = module.Method(module.Settings(**merged(SMALL[name], changes)), context).train()
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    return Training(name, method, torch.optim.Adam(trained, lr=3e-3), randomness)
+    return Training(name, method, torch.optim.Adam(trained, lr=3e-3), randomness, axes)

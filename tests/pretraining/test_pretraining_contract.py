@@ -38,6 +38,11 @@ TRAINED = {
 }
 
 
+IN_BOTH = pytest.mark.parametrize(
+    ("name", "axes"), [(name, axes) for name in NAMES for axes in (2, 3)]
+)
+
+
 def state_of(method: torch.nn.Module) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in method.state_dict().items()}
 
@@ -62,11 +67,11 @@ def test_settings_have_no_defaults_and_no_spare_keys(name: str) -> None:
             settings(**rest)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_loss_is_a_finite_scalar_and_the_logs_are_detached(name: str) -> None:
-    training = start(name)
+@IN_BOTH
+def test_the_loss_is_a_finite_scalar_and_the_logs_are_detached(name: str, axes: int) -> None:
+    training = start(name, axes=axes)
     for step in range(3):
-        output = training.method.step(make_batch(name, step), Progress(step, 50, 10))
+        output = training.method.step(make_batch(name, step, axes=axes), Progress(step, 50, 10))
         assert output.loss.shape == () and output.loss.isfinite() and output.loss.requires_grad
         assert output.loss >= 0
         assert output.logs
@@ -74,32 +79,32 @@ def test_the_loss_is_a_finite_scalar_and_the_logs_are_detached(name: str) -> Non
             assert value.shape == () and value.isfinite() and not value.requires_grad
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_one_seed_gives_one_result(name: str) -> None:
+@IN_BOTH
+def test_one_seed_gives_one_result(name: str, axes: int) -> None:
     states = []
     for seed in (0, 0, 1):
-        training = start(name, seed=seed, dropout=0.2)
+        training = start(name, seed=seed, dropout=0.2, axes=axes)
         training.take(3)
         states.append(state_of(training.method))
     assert_equal_states(states[0], states[1])
-    exported = [key for key in states[0] if key.endswith("encoder.blocks.0.0.weight")]
-    assert exported and not torch.equal(states[0][exported[0]], states[2][exported[0]])
+    convolutions = [key for key in states[0] if "encoder" in key and key.endswith("0.weight")]
+    assert not torch.equal(states[0][convolutions[0]], states[2][convolutions[0]])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_drawn_from_the_global_generator(name: str) -> None:
-    training = start(name)
+@IN_BOTH
+def test_nothing_is_drawn_from_the_global_generator(name: str, axes: int) -> None:
+    training = start(name, axes=axes)
     before = torch.get_rng_state()
     training.take(2)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_exported_weights_start_a_network_and_hold_nothing_else(name: str) -> None:
-    training = start(name)
+@IN_BOTH
+def test_exported_weights_start_a_network_and_hold_nothing_else(name: str, axes: int) -> None:
+    training = start(name, axes=axes)
     training.take(2)
     exported = training.method.exported()
-    network = build_network()
+    network = build_network(axes=axes)
     before = state_of(network)
     wanted = {key for key in before if name in WHOLE_NETWORK or key.startswith("encoder.")}
     assert set(exported) == wanted
@@ -109,13 +114,13 @@ def test_exported_weights_start_a_network_and_hold_nothing_else(name: str) -> No
     assert any("running_mean" in key and exported[key].abs().sum() > 0 for key in wanted)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_gradients_flow_to_the_student_and_to_nobody_else(name: str) -> None:
-    training = start(name)
+@IN_BOTH
+def test_gradients_flow_to_the_student_and_to_nobody_else(name: str, axes: int) -> None:
+    training = start(name, axes=axes)
     training.take(2)  # so that banks hold something
     method = training.method
     method.zero_grad(set_to_none=True)
-    torch.autograd.backward(method.step(make_batch(name, 2), Progress(2, 50, 10)).loss)
+    torch.autograd.backward(method.step(make_batch(name, 2, axes=axes), Progress(2, 50, 10)).loss)
     reached = set()
     for key, parameter in method.named_parameters():
         owner = [prefix for prefix in TRAINED[name] if key.startswith(prefix + ".")]
@@ -164,9 +169,9 @@ def test_features_do_not_collapse(name: str) -> None:
     assert output.logs["feature_std"] > 1e-2
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_restored_state_continues_bit_by_bit(name: str) -> None:
-    training = start(name, dropout=0.2)
+@IN_BOTH
+def test_a_restored_state_continues_bit_by_bit(name: str, axes: int) -> None:
+    training = start(name, dropout=0.2, axes=axes)
     training.take(3)
     saved: dict[str, Any] = copy.deepcopy(
         {
@@ -181,7 +186,7 @@ def test_a_restored_state_continues_bit_by_bit(name: str) -> None:
     )
     training.take(3)
 
-    restored = start(name, seed=5, dropout=0.2)
+    restored = start(name, seed=5, dropout=0.2, axes=axes)
     restored.method.load_state_dict(saved["method"])
     restored.optimizer.load_state_dict(saved["optimizer"])
     for key, state in saved["generators"].items():

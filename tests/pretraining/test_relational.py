@@ -54,7 +54,7 @@ def test_every_term_equals_its_slow_definition() -> None:
     def whole_and_windows(embedder: torch.nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
         pyramid = embedder.network.features(images)
         windows = pooled_windows(embedder.network.classify(pyramid[-1])).movedim(2, -1)
-        whole = embedder.global_projector(pyramid[0].mean((2, 3)))
+        whole = embedder.global_projector(pyramid[0].mean((2, 3)))  # of a U-Net, the bottleneck
         return whole, embedder.local_projector(windows)
 
     with torch.no_grad():
@@ -89,11 +89,11 @@ def test_mined_images_join_the_bank_before_the_comparison() -> None:
     method = training.method
     for step, held in enumerate((5, 10, 12)):
         output = method.step(make_batch("relational", step), Progress(step, 50, 10))
-        assert len(method.bank) == held
+        assert len(method.whole_bank) == len(method.window_bank) == held
         assert output.logs["global"] > 0 and output.logs["local"] > 0
-    whole, windows = method.bank.contents()
+    (whole,), (windows,) = method.whole_bank.contents(), method.window_bank.contents()
     assert whole.shape == (12, 16) and windows.shape == (12, 9, CLASSES * 16)
-    assert start("relational", memory_bank=99).method.bank.capacity == TRAINING_ITEMS
+    assert start("relational", memory_bank=99).method.whole_bank.capacity == TRAINING_ITEMS
 
 
 def test_both_views_are_jittered_apart() -> None:
@@ -129,6 +129,50 @@ def test_windows_too_fine_for_the_image_are_explained() -> None:
         ArcoError, match="local_pooling and local_windows ask for 32 cells along 16"
     ):
         start("relational", local_windows=7, local_pooling=8)
+
+
+def test_volumes_are_embedded_at_the_bottleneck_in_windows_of_their_own_number() -> None:
+    training = start("relational", axes=3, local_windows=[1, 3, 2], local_pooling=2)
+    method = training.method
+    batch = make_batch("relational", 0, axes=3)
+    encoded = method.teacher.module.network.encode(batch.mined)
+    expected = method.teacher.module.global_projector(encoded[-1].mean((2, 3, 4)))
+    torch.testing.assert_close(method.teacher.module.whole(encoded), expected)
+    training.take(1)
+    (windows,) = method.window_bank.contents()
+    assert windows.shape == (5, 1 * 3 * 2, CLASSES * 2**3)
+
+
+def test_windows_of_another_number_of_axes_are_explained() -> None:
+    with pytest.raises(ArcoError, match="local_windows has 3 numbers where images have 2 axes"):
+        start("relational", local_windows=[3, 3, 3])
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_global_stage_moves_the_encoder_and_nothing_of_the_decoder(axes: int) -> None:
+    """ACTION: no labels, no decoder; half of a run of 50 steps is 25."""
+    training = start("relational", axes=axes, dropout=0.2, global_share=0.5)
+    method = training.method
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    training.take(2)
+    moved = {
+        key for key, value in method.state_dict().items() if not torch.equal(value, before[key])
+    }
+    assert any(key.startswith("student.network.encoder") for key in moved)
+    assert any(key.startswith("global_predictor") for key in moved)
+    idle = ("network.decoder", "network.classifier", "local_p", "window_bank")
+    assert not [key for key in moved if any(part in key for part in idle)]
+    batch = make_batch("relational", 7, axes=axes)
+    first, other = (
+        start("relational", axes=axes, global_share=0.5).method.step(
+            replace(batch, labels=labels), FIRST
+        )
+        for labels in (batch.labels, (batch.labels + 1) % CLASSES)
+    )
+    assert torch.equal(first.loss, other.loss)
+    training.taken = 25
+    training.take(1)
+    assert len(method.window_bank) == 5 and len(method.whole_bank) == 12
 
 
 @pytest.mark.parametrize("missing", ["mined", "unlabeled"])

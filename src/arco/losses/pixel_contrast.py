@@ -50,3 +50,23 @@ def class_contrast(
     logits = torch.cat([positives.unsqueeze(1), negatives], dim=1) / temperature
     losses = -functional.log_softmax(logits, dim=1)[:, 0]
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def class_shares(means: Tensor, own: int, present: Tensor, temperature: float) -> Tensor:
+    """How the negatives of a class are shared out among the other classes (ReCo, ACTION).
+
+    A softmax of the cosine between class means: classes that look alike are told apart most.
+
+    Args:
+        means: [C, D] mean representation of each class.
+        own: the class whose negatives they are; its own share is 0.
+        present: [C] bool, the classes that have pixels; at least one other than `own`.
+        temperature: positive.
+
+    Returns:
+        [C], sums to 1.
+    """
+    alike = similarities(means[own : own + 1], means).squeeze(0)
+    allowed = present.clone()
+    allowed[own] = False
+    return (alike / temperature).masked_fill(~allowed, -torch.inf).softmax(dim=0)

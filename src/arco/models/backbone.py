@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,17 +31,28 @@ def enlarge(maps: Tensor, size: Sequence[int], upsampling: Upsampling) -> Tensor
     return functional.interpolate(maps, size=tuple(size), mode="nearest")
 
 
+def autocast(maps: Tensor, *, mixed_precision: bool) -> torch.autocast:
+    """Convolutions of what follows in bfloat16, or in float32, on the device of `maps`.
+
+    bfloat16 has the range of float32: no loss has to be scaled.
+    """
+    return torch.autocast(maps.device.type, torch.bfloat16, enabled=mixed_precision)
+
+
 class AuxiliaryDecoder(nn.Module):
     """A further decoder with its own last convolution: encoder maps in, logits [B, C, *S] out."""
 
-    def __init__(self, decoder: nn.Module, classifier: nn.Module) -> None:
+    def __init__(self, decoder: nn.Module, classifier: nn.Module, *, mixed_precision: bool) -> None:
         super().__init__()
         self.decoder = decoder
         self.classifier = classifier
+        self.mixed_precision = mixed_precision
 
     def forward(self, encoded: Sequence[Tensor]) -> Tensor:
         """Logits from `Backbone.encode`'s maps."""
-        return self.classifier(self.decoder(encoded)[-1])  # type: ignore[no-any-return]
+        with autocast(encoded[-1], mixed_precision=self.mixed_precision):
+            logits: Tensor = self.classifier(self.decoder(encoded)[-1])
+        return logits.float()
 
 
 class Backbone(nn.Module, ABC):
@@ -54,8 +66,11 @@ class Backbone(nn.Module, ABC):
         strides: the full resolution divided by that of each of these maps.
         bottleneck_channels: channels of the last map `encode` returns.
         spatial_axes: 2 or 3.
+        mixed_precision: whether its convolutions are computed in bfloat16. What the methods below
+            take and return is float32 either way, so that losses keep their digits.
     """
 
+    mixed_precision = False
     encoder: nn.Module
     decoder: nn.Module
     classifier: nn.Module
@@ -84,15 +99,19 @@ class Backbone(nn.Module, ABC):
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """The encoder's maps, full resolution first, bottleneck last."""
-        return self.encoder(images)  # type: ignore[no-any-return]
+        with autocast(images, mixed_precision=self.mixed_precision):
+            return [maps.float() for maps in self.encoder(images)]
 
     def decode(self, encoded: Sequence[Tensor]) -> list[Tensor]:
         """The feature pyramid [f0 ... f4], coarse to fine; the last is the decoder's output."""
-        return self.decoder(encoded)  # type: ignore[no-any-return]
+        with autocast(encoded[-1], mixed_precision=self.mixed_precision):
+            return [maps.float() for maps in self.decoder(encoded)]
 
     def classify(self, finest: Tensor) -> Tensor:
         """Logits [B, C, *S] from the last map of the pyramid."""
-        return self.classifier(finest)  # type: ignore[no-any-return]
+        with autocast(finest, mixed_precision=self.mixed_precision):
+            logits: Tensor = self.classifier(finest)
+        return logits.float()
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The feature pyramid of images."""

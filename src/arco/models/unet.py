@@ -177,4 +177,8 @@ class UNet(Backbone):
         """By default with linear up-sampling; see `Backbone`."""
         channels = tuple(reversed(self.feature_channels))
         decoder = Decoder(channels, self.spatial_axes, upsampling or "linear")
-        return AuxiliaryDecoder(decoder, self.auxiliary_classifier(self.classes))
+        return AuxiliaryDecoder(
+            decoder,
+            self.auxiliary_classifier(self.classes),
+            mixed_precision=self.mixed_precision,
+        )

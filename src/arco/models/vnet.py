@@ -175,4 +175,8 @@ class VNet(Backbone):
     def auxiliary_decoder(self, upsampling: Upsampling | None = None) -> AuxiliaryDecoder:
         """By default with transposed convolutions; see `Backbone`."""
         decoder = Decoder(self.channels, self.spatial_axes, upsampling or "transposed")
-        return AuxiliaryDecoder(decoder, self.auxiliary_classifier(self.classes))
+        return AuxiliaryDecoder(
+            decoder,
+            self.auxiliary_classifier(self.classes),
+            mixed_precision=self.mixed_precision,
+        )

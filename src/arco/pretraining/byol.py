@@ -45,7 +45,7 @@ class Method(Trainable):
         self.views = context.randomness.generator("views")
         network = context.student()
         hidden, embedding = settings.hidden, settings.embedding
-        head = BYOLProjectionHead(network.feature_channels[0], hidden, embedding)
+        head = BYOLProjectionHead(network.bottleneck_channels, hidden, embedding)
         self.student = ProjectedEncoder(network, head)
         self.predictor = BYOLPredictionHead(embedding, hidden, embedding)
         self.teacher = Teacher(self.student)

@@ -57,7 +57,7 @@ class Method(Trainable):
         self.settings = settings
         self.views = context.randomness.generator("views")
         network = context.student()
-        width = network.feature_channels[0]
+        width = network.bottleneck_channels
         head = MoCoProjectionHead(width, settings.hidden, settings.embedding)
         self.student = ProjectedEncoder(network, head)
         self.teacher = Teacher(self.student)

@@ -52,7 +52,7 @@ class Method(Trainable):
         self.settings = settings
         self.views = context.randomness.generator("views")
         network = context.student()
-        head = MoCoProjectionHead(network.feature_channels[0], settings.hidden, settings.embedding)
+        head = MoCoProjectionHead(network.bottleneck_channels, settings.hidden, settings.embedding)
         self.student = ProjectedEncoder(network, head)
         self.teacher = Teacher(self.student)
         capacity = min(settings.memory_bank, context.training_items)

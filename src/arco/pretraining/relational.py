@@ -6,6 +6,8 @@ labeled images are segmented besides. Parents: ISD (ICCV 2021) and ACTION (You e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from typing import Annotated, NamedTuple
 
 import torch
@@ -20,7 +22,7 @@ from arco.fields import Fraction, NonNegative, Positive, PositiveInt
 from arco.losses.relational import relational_loss
 from arco.losses.segmentation import supervised_loss
 from arco.models.backbone import Backbone
-from arco.models.local_windows import cells_per_axis, pool_to_cells, windows_of
+from arco.models.local_windows import cells_of, pool_to_cells, windows_of
 from arco.models.memory_bank import MemoryBank
 from arco.models.projection import global_average, mlp
 from arco.models.teacher import Teacher
@@ -34,9 +36,12 @@ class Settings(fields.Settings):
         memory_bank: mined images whose embeddings are kept.
         embedding: width of the global embedding.
         hidden: inner width of the global projector.
-        local_windows: windows per axis; neighbors overlap by half.
+        local_windows: windows along each axis, one number for all or [Z, H, W]; neighbors overlap
+            by half.
         local_pooling: each window is pooled to so many cells per axis; even.
         ema_decay: of the teacher.
+        global_share: share of the run, at its start, in which the encoder alone learns the global
+            relation; ACTION's first stage.
         jitter: change of intensity between the views.
     """
 
@@ -57,9 +62,10 @@ class Settings(fields.Settings):
     memory_bank: PositiveInt
     embedding: PositiveInt
     hidden: PositiveInt
-    local_windows: PositiveInt
+    local_windows: PositiveInt | Annotated[list[PositiveInt], Field(min_length=2, max_length=3)]
     local_pooling: Annotated[int, Field(ge=2, multiple_of=2)]
     ema_decay: Fraction
+    global_share: Fraction
     jitter: Jitter
 
 
@@ -69,6 +75,28 @@ class Embedded(NamedTuple):
     logits: Tensor
     whole: Tensor
     cells: Tensor
+
+
+class Relations(NamedTuple):
+    """Global embeddings [n, D] and windows [n, W, D'] of images."""
+
+    whole: Tensor
+    windows: Tensor
+
+
+def windows_along(windows: int | Sequence[int], spatial_axes: int) -> tuple[int, ...]:
+    """Windows along each axis, from the setting `local_windows`.
+
+    Raises:
+        ArcoError: it lists another number of axes.
+    """
+    counts = (windows,) * spatial_axes if isinstance(windows, int) else tuple(windows)
+    if len(counts) != spatial_axes:
+        raise ArcoError(
+            f"params.yaml: pretraining.relational.local_windows has {len(counts)} numbers where "
+            f"images have {spatial_axes} axes; give one number, or one for each axis"
+        )
+    return counts
 
 
 class Embedder(nn.Module):
@@ -83,21 +111,29 @@ class Embedder(nn.Module):
     def __init__(self, network: Backbone, classes: int, settings: Settings) -> None:
         super().__init__()
         self.network = network
-        self.cells = cells_per_axis(settings.local_windows, settings.local_pooling)
-        width = network.feature_channels[0]
+        self.windows = windows_along(settings.local_windows, network.spatial_axes)
+        self.cells = cells_of(self.windows, settings.local_pooling)
+        width = network.bottleneck_channels
         self.global_projector = mlp(width, settings.hidden, settings.embedding)
         self.local_projector = mlp(classes, 2 * classes, classes)
 
+    def whole(self, encoded: Sequence[Tensor]) -> Tensor:
+        """Global embeddings [B, D] from the encoder's maps."""
+        return self.global_projector(global_average(encoded[-1]))  # type: ignore[no-any-return]
+
     def forward(self, images: Tensor) -> Embedded:
         """Embed images [B, channels, *S]."""
-        pyramid = self.network.features(images)
-        logits = self.network.classify(pyramid[-1])
-        whole = self.global_projector(global_average(pyramid[0]))
-        return Embedded(logits, whole, self.local_projector(pool_to_cells(logits, self.cells)))
+        encoded = self.network.encode(images)
+        logits = self.network.classify(self.network.decode(encoded)[-1])
+        cells = self.local_projector(pool_to_cells(logits, self.cells))
+        return Embedded(logits, self.whole(encoded), cells)
 
 
 class Method(Trainable):
     """Descends the global and the local relational loss and the supervised loss, all weights 1.
+
+    ACTION (IPMI 2023) pretrains so as well, but for a first share of the run without the decoder
+    and without labels.
 
     Reading of the appendix: the teacher has no predictor; references are a bank of teacher
     embeddings, to which every step first adds its mined images. It starts empty and is full after
@@ -111,20 +147,21 @@ class Method(Trainable):
         self.jitter = context.randomness.generator("views")
         classes, width, pooling = context.classes, settings.embedding, settings.local_pooling
         self.student = Embedder(context.student(), classes, settings)
-        if min(context.image_size) < self.student.cells:
-            raise ArcoError(
-                f"params.yaml: pretraining.relational.local_pooling and local_windows ask for "
-                f"{self.student.cells} cells along {min(context.image_size)} pixels; lower them"
-            )
+        for length, cells in zip(context.image_size, self.student.cells, strict=True):
+            if length < cells:
+                raise ArcoError(
+                    f"params.yaml: pretraining.relational.local_pooling and local_windows ask for "
+                    f"{cells} cells along {length} pixels; lower them"
+                )
         self.global_predictor = mlp(width, width, width)
         self.local_predictor = mlp(classes, classes, classes)
         self.teacher = Teacher(self.student)
-        axes = context.spatial_axes
-        windows = (settings.local_windows**axes, classes * pooling**axes)
+        windows = (prod(self.student.windows), classes * pooling**context.spatial_axes)
         capacity = min(settings.memory_bank, context.training_items)
-        self.bank = MemoryBank(capacity, (width,), windows)
+        self.whole_bank = MemoryBank(capacity, (width,))
+        self.window_bank = MemoryBank(capacity, windows)
 
-    def step(self, batch: Batch, progress: Progress) -> StepOutput:  # noqa: ARG002
+    def step(self, batch: Batch, progress: Progress) -> StepOutput:
         """The loss of one batch.
 
         Raises:
@@ -135,32 +172,46 @@ class Method(Trainable):
                 "params.yaml: pretraining.relational.training.batch needs unlabeled and mined "
                 "images; set both above 0"
             )
+        if progress.fraction < self.settings.global_share:
+            return self._global_step(batch)
         references, targets = self._embed_by_teacher(batch)
-        self.bank.push(*references)
+        self.whole_bank.push(references.whole)
+        self.window_bank.push(references.windows)
         student = self.student(torch.cat([batch.labeled, self._jittered(batch.unlabeled)]))
         supervised = supervised_loss(student.logits[: batch.labeled_count], batch.labels)
         whole = self.global_predictor(student.whole[batch.labeled_count :])
         cells = self.local_predictor(student.cells[batch.labeled_count :])
         windows = windows_of(cells, self.settings.local_pooling)
-        whole_bank, window_bank = self.bank.contents()
-        whole_loss = self._relate(whole, targets[0], whole_bank)
-        window_loss = self._relate(windows, targets[1].transpose(0, 1), window_bank.transpose(0, 1))
-        logs = {"supervised": supervised, "global": whole_loss, "local": window_loss}
-        return StepOutput(
-            whole_loss + window_loss + supervised,
-            {name: value.detach() for name, value in logs.items()},
-        )
+        whole_loss = self._relate_whole(whole, targets.whole)
+        (bank,) = self.window_bank.contents()
+        window_loss = self._relate(windows, targets.windows.transpose(0, 1), bank.transpose(0, 1))
+        return StepOutput.of(supervised, {"global": (1.0, whole_loss), "local": (1.0, window_loss)})
+
+    def _global_step(self, batch: Batch) -> StepOutput:
+        """The global relation of all images, labeled or not; the decoder takes no part."""
+        student, teacher = self.student, self.teacher.module
+        mined = len(batch.mined)
+        with torch.no_grad():
+            images = self._jittered(torch.cat([batch.mined, batch.images]))
+            embedded = teacher.whole(teacher.network.encode(images))
+        self.whole_bank.push(embedded[:mined])
+        encoded = student.network.encode(self._jittered(batch.images))
+        whole = self.global_predictor(student.whole(encoded))
+        loss = self._relate_whole(whole, embedded[mined:])
+        nothing = loss.new_zeros(())
+        logs = {"supervised": nothing, "global": loss.detach(), "local": nothing}
+        return StepOutput(loss, logs)
 
     @torch.no_grad()
-    def _embed_by_teacher(self, batch: Batch) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Global embeddings [n, D] and windows [n, W, D'] of mined and of unlabeled images."""
+    def _embed_by_teacher(self, batch: Batch) -> tuple[Relations, Relations]:
+        """What the teacher makes of the mined images, and of the unlabeled ones."""
         mined = len(batch.mined)
         images = self._jittered(torch.cat([batch.mined, batch.unlabeled]))
         embedded = self.teacher.module(images)
         windows = windows_of(embedded.cells, self.settings.local_pooling).transpose(0, 1)
         return (
-            (embedded.whole[:mined], windows[:mined]),
-            (embedded.whole[mined:], windows[mined:]),
+            Relations(embedded.whole[:mined], windows[:mined]),
+            Relations(embedded.whole[mined:], windows[mined:]),
         )
 
     def _jittered(self, images: Tensor) -> Tensor:
@@ -175,6 +226,10 @@ class Method(Trainable):
             generator=self.jitter,
         )
         return apply_intensity(images, intensity)
+
+    def _relate_whole(self, student: Tensor, teacher: Tensor) -> Tensor:
+        (bank,) = self.whole_bank.contents()
+        return self._relate(student, teacher, bank)
 
     def _relate(self, student: Tensor, teacher: Tensor, bank: Tensor) -> Tensor:
         return relational_loss(

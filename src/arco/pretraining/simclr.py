@@ -42,7 +42,7 @@ class Method(Trainable):
         self.views = context.randomness.generator("views")
         network = context.student()
         head = SimCLRProjectionHead(
-            network.feature_channels[0], settings.hidden, settings.embedding
+            network.bottleneck_channels, settings.hidden, settings.embedding
         )
         self.student = ProjectedEncoder(network, head)
         self.contrast = NTXentLoss(settings.temperature)

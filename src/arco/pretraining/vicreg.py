@@ -56,7 +56,7 @@ class Method(Trainable):
         self.settings = settings
         self.views = context.randomness.generator("views")
         network = context.student()
-        head = expander(network.feature_channels[0], settings.width)
+        head = expander(network.bottleneck_channels, settings.width)
         self.student = ProjectedEncoder(network, head)
         self.regularized = VICRegLoss(settings.invariance, settings.variance, settings.covariance)
 
