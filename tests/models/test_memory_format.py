@@ -18,8 +18,10 @@ def test_the_network_computes_the_same_and_its_maps_follow_the_order():
 
 def test_networks_over_volumes_follow_where_that_is_asked_for():
     network = channels_last(UNet(1, 3, (2, 3, 4, 5, 6), spatial_axes=3), volumes=True)
-    maps = network.features(torch.randn(1, 1, 16, 16, 32))
-    assert all(m.is_contiguous(memory_format=torch.channels_last_3d) for m in maps)
+    weights = [weight for weight in network.parameters() if weight.ndim == 5]
+    assert all(w.is_contiguous(memory_format=torch.channels_last_3d) for w in weights)
+    images = torch.randn(2, 1, 16, 16, 32).contiguous(memory_format=torch.channels_last_3d)
+    assert network(images).shape == (2, 3, 16, 16, 32)
 
 
 def test_networks_over_volumes_are_left_as_they_are():

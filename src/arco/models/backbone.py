@@ -39,6 +39,11 @@ def autocast(maps: Tensor, *, mixed_precision: bool) -> torch.autocast:
     return torch.autocast(maps.device.type, torch.bfloat16, enabled=mixed_precision)
 
 
+def full_precision(maps: Tensor) -> Tensor:
+    """Maps of bfloat16 as float32, others as they are."""
+    return maps.float() if maps.dtype == torch.bfloat16 else maps
+
+
 class AuxiliaryDecoder(nn.Module):
     """A further decoder with its own last convolution: encoder maps in, logits [B, C, *S] out."""
 
@@ -52,7 +57,7 @@ class AuxiliaryDecoder(nn.Module):
         """Logits from `Backbone.encode`'s maps."""
         with autocast(encoded[-1], mixed_precision=self.mixed_precision):
             logits: Tensor = self.classifier(self.decoder(encoded)[-1])
-        return logits.float()
+        return full_precision(logits)
 
 
 class Backbone(nn.Module, ABC):
@@ -100,18 +105,18 @@ class Backbone(nn.Module, ABC):
     def encode(self, images: Tensor) -> list[Tensor]:
         """The encoder's maps, full resolution first, bottleneck last."""
         with autocast(images, mixed_precision=self.mixed_precision):
-            return [maps.float() for maps in self.encoder(images)]
+            return [full_precision(maps) for maps in self.encoder(images)]
 
     def decode(self, encoded: Sequence[Tensor]) -> list[Tensor]:
         """The feature pyramid [f0 ... f4], coarse to fine; the last is the decoder's output."""
         with autocast(encoded[-1], mixed_precision=self.mixed_precision):
-            return [maps.float() for maps in self.decoder(encoded)]
+            return [full_precision(maps) for maps in self.decoder(encoded)]
 
     def classify(self, finest: Tensor) -> Tensor:
         """Logits [B, C, *S] from the last map of the pyramid."""
         with autocast(finest, mixed_precision=self.mixed_precision):
             logits: Tensor = self.classifier(finest)
-        return logits.float()
+        return full_precision(logits)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The feature pyramid of images."""
