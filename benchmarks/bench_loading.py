@@ -99,7 +99,7 @@ def main() -> None:
             Prepared(root / "prepared"),
             training_list=root / "train.txt",
             labeled_list=root / "labeled.txt",
-            sizes=BatchSizes(labeled=BATCH // 2, unlabeled=BATCH // 2, mined=0),
+            sizes=BatchSizes(labeled=BATCH // 2, unlabeled=BATCH // 2, mined=0, blocks=0),
             augmentation=Augmentation(
                 rotation=True, rotation_degrees=20.0, crop=True, crop_padding=16, flip=True
             ),

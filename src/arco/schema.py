@@ -162,11 +162,16 @@ class Augmentation(Settings):
 
 
 class BatchSizes(Settings):
-    """Images in a training batch."""
+    """Images in a training batch.
+
+    With `blocks` above 0 each scan is divided into so many blocks of neighboring slices, and a
+    batch takes one slice of every block from as many scans as `unlabeled` allows.
+    """
 
     labeled: NonNegativeInt
     unlabeled: NonNegativeInt
     mined: NonNegativeInt
+    blocks: NonNegativeInt
 
 
 class Optimizer(Settings):

@@ -45,15 +45,18 @@ def batches(
     sizes: tuple[int, int, int] = (3, 4, 2),
     augmentation: Augmentation = ON,
     randomness: Randomness | None = None,
+    blocks: int = 0,
+    patch: tuple[int, ...] | None = None,
 ) -> TrainingBatches:
     labeled, unlabeled, mined = sizes
     return TrainingBatches(
         Prepared(folder),
         training_list=folder / "splits" / "train.txt",
         labeled_list=None if labeled_list is None else folder / "splits" / labeled_list,
-        sizes=BatchSizes(labeled=labeled, unlabeled=unlabeled, mined=mined),
+        sizes=BatchSizes(labeled=labeled, unlabeled=unlabeled, mined=mined, blocks=blocks),
         augmentation=augmentation,
         randomness=randomness or Randomness(0, torch.device("cpu")),
+        patch=patch,
     )
 
 
@@ -160,6 +163,38 @@ def test_a_run_without_labels_sees_every_image_and_no_label(folder: Path) -> Non
         batches(folder, None)
 
 
+def test_a_batch_takes_a_slice_of_every_block_from_different_scans(folder: Path) -> None:
+    stream = batches(folder, None, sizes=(0, 6, 0), augmentation=OFF, blocks=3)
+    prepared = Prepared(folder)
+    where = {
+        prepared.images(case)[:, z].tobytes(): (case, z)
+        for case in prepared.manifest.cases
+        for z in range(6)
+    }
+    seen = set()
+    for _ in range(30):
+        batch = stream.next()
+        items = [where[image.numpy().tobytes()] for image in batch.images]
+        seen.update(items)
+        by_case: dict[str, list[int]] = {}
+        for (case, z), height in zip(items, batch.heights.tolist(), strict=True):
+            by_case.setdefault(case, []).append(int(height * 3))
+            assert int(height * 3) == z // 2
+        assert sorted(map(sorted, by_case.values())) == [[0, 1, 2], [0, 1, 2]]
+    assert len(seen) == 36
+
+
+def test_blocks_that_cannot_be_are_explained(folder: Path) -> None:
+    with pytest.raises(ArcoError, match=r"unlabeled is 5 but must be a multiple of .*blocks, 2"):
+        batches(folder, None, sizes=(0, 5, 0), blocks=2)
+    with pytest.raises(ArcoError, match=r"slices of 7 scans but only 6 have 2 blocks"):
+        batches(folder, None, sizes=(0, 14, 0), blocks=2)
+    with pytest.raises(ArcoError, match=r"slices of 1 scans but only 0 have 7 blocks"):
+        batches(folder, None, sizes=(0, 7, 0), blocks=7)
+    with pytest.raises(ArcoError, match=r"training\.batch\.blocks .*set it to 0 in `volumes`"):
+        batches(folder, None, sizes=(0, 4, 0), blocks=2, patch=(4, 16, 16))
+
+
 def test_the_seed_decides_the_batches(folder: Path) -> None:
     first, again, other = (
         batches(folder, randomness=Randomness(seed, torch.device("cpu"))) for seed in (0, 0, 1)
@@ -175,16 +210,18 @@ def test_the_global_generator_is_neither_read_nor_moved(folder: Path) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 5])
-def test_a_restored_run_sees_the_batches_it_would_have_seen(folder: Path, steps: int) -> None:
+@pytest.mark.parametrize(("steps", "blocks"), [(0, 0), (1, 0), (5, 0), (1, 2)])
+def test_a_restored_run_sees_the_batches_it_would_have_seen(
+    folder: Path, steps: int, blocks: int
+) -> None:
     randomness, other = (Randomness(0, torch.device("cpu")) for _ in range(2))
-    undisturbed = batches(folder, randomness=randomness)
+    undisturbed = batches(folder, randomness=randomness, blocks=blocks)
     for _ in range(steps):
         undisturbed.next()
     state = {name: tensor.clone() for name, tensor in undisturbed.state_dict().items()}
     generators = {name: generator.get_state() for name, generator in randomness.generators.items()}
     expected = [undisturbed.next() for _ in range(7)]
-    restored = batches(folder, randomness=other)
+    restored = batches(folder, randomness=other, blocks=blocks)
     restored.next()  # whatever happened before does not matter
     restored.load_state_dict(state)
     for name, generator_state in generators.items():
@@ -219,7 +256,7 @@ def test_an_unknown_case_in_a_list_stops_the_run(folder: Path, tmp_path: Path) -
             Prepared(folder),
             training_list=tmp_path / "train.txt",
             labeled_list=None,
-            sizes=BatchSizes(labeled=0, unlabeled=4, mined=0),
+            sizes=BatchSizes(labeled=0, unlabeled=4, mined=0, blocks=0),
             augmentation=ON,
             randomness=Randomness(0, torch.device("cpu")),
         )

@@ -46,7 +46,7 @@ def batches(folder, patch, labeled="labeled_one.txt", augmentation=OFF, randomne
         Prepared(folder),
         training_list=folder / "splits" / "train.txt",
         labeled_list=folder / "splits" / labeled,
-        sizes=BatchSizes(labeled=2, unlabeled=3, mined=1),
+        sizes=BatchSizes(labeled=2, unlabeled=3, mined=1, blocks=0),
         augmentation=augmentation,
         randomness=randomness or Randomness(0, torch.device("cpu")),
         patch=patch,

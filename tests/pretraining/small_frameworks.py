@@ -77,6 +77,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "teacher_temperature": 0.01,
         "ema_decay": 0.9,
     },
+    "gcl": {"global_share": 0.5, "blocks": 4, "view": STRONG}
+    | {"hidden": 16, "embedding": 8, "temperature": 0.1, "local_width": 4},
     "vicreg": TWO_VIEWS | {"width": 32, "invariance": 25.0, "variance": 25.0, "covariance": 1.0},
 }
 

@@ -135,7 +135,8 @@ class TrainingBatches:
             patch: [Z, H, W] of the patches to cut out of volumes; None for slices.
 
         Raises:
-            ArcoError: a list is missing or wrong; labeled images are asked for without a list.
+            ArcoError: a list is missing or wrong; labeled images are asked for without a list;
+                blocks do not divide the batch, or too few scans have slices in all of them.
         """
         if labeled_list is None and sizes.labeled:
             raise ArcoError(
@@ -165,15 +166,16 @@ class TrainingBatches:
         self._unlabeled_order = IndexStream(
             len(self.unlabeled), randomness.generator("unlabeled order")
         )
+        self._block_generator = randomness.generator("blocks")
+        self._scans = self._slices_by_block() if sizes.blocks else []
         self._augmentation_generator = randomness.generator("augmentation")
         self._patch_generator = randomness.generator("patches")
 
     def next(self) -> Batch:
         """The next batch, on the run's device."""
         first = self._labeled_order.take(self.sizes.labeled).tolist()
-        second = self._unlabeled_order.take(self.sizes.unlabeled + self.sizes.mined).tolist()
         labeled = [self.labeled[index] for index in first]
-        items = labeled + [self.unlabeled[index] for index in second]
+        items = labeled + self._take_unlabeled()
         gather = self._slices if self.patch is None else self._patches
         images, labels, frame, heights = gather(items, len(labeled))
         transforms = draw_transforms(
@@ -196,6 +198,50 @@ class TrainingBatches:
             mined=images[trained:],
             heights=heights[:trained].to(self.device),
         )
+
+    def _take_unlabeled(self) -> list[Item]:
+        """The unlabeled and the mined items of a batch."""
+        in_blocks: list[Item] = []
+        count = self.sizes.unlabeled + self.sizes.mined
+        if self.sizes.blocks:
+            generator, blocks = self._block_generator, self.sizes.blocks
+            wanted = self.sizes.unlabeled // blocks
+            order = torch.randperm(len(self._scans), generator=generator, device=generator.device)
+            unit = torch.rand(wanted, blocks, generator=generator, device=generator.device)
+            for scan, numbers in zip(order[:wanted].tolist(), unit.tolist(), strict=True):
+                for slices, number in zip(self._scans[scan], numbers, strict=True):
+                    in_blocks.append(slices[int(number * len(slices))])
+            count -= len(in_blocks)
+        return in_blocks + [
+            self.unlabeled[index] for index in self._unlabeled_order.take(count).tolist()
+        ]
+
+    def _slices_by_block(self) -> list[list[list[Item]]]:
+        """The unlabeled slices of each block of each scan that has some in every block."""
+        blocks, wanted = self.sizes.blocks, self.sizes.unlabeled
+        if self.patch is not None:
+            raise ArcoError(
+                "params.yaml: training.batch.blocks divides scans into slices; set it to 0 in "
+                "`volumes`"
+            )
+        if not wanted or wanted % blocks:
+            raise ArcoError(
+                f"params.yaml: training.batch.unlabeled is {wanted} but must be a multiple of "
+                f"training.batch.blocks, {blocks}; change either"
+            )
+        records = self.prepared.manifest
+        scans: dict[str, list[list[Item]]] = {}
+        for case, index in self.unlabeled:
+            height = (index + 0.5) / records.record(case).slices
+            found = scans.setdefault(case, [[] for _ in range(blocks)])
+            found[int(height * blocks)].append((case, index))
+        complete = [slices for slices in scans.values() if all(slices)]
+        if len(complete) < wanted // blocks:
+            raise ArcoError(
+                f"params.yaml: training.batch asks for slices of {wanted // blocks} scans but only "
+                f"{len(complete)} have {blocks} blocks of slices; lower unlabeled or blocks"
+            )
+        return complete
 
     def state_dict(self) -> dict[str, Tensor]:
         """What the coming batches depend on, beside the run's generators."""
