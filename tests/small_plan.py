@@ -20,6 +20,7 @@ TRAINING = {
     "schedule": {
         "name": "poly", "power": 0.9, "step_iterations": 1, "step_factor": 0.1, "warm_up": 0.0,
     },
+    "mixed_precision": True,
     "log_every": 1,
 }  # fmt: skip
 TABLE = {
