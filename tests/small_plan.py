@@ -26,7 +26,7 @@ TRAINING = {
 TABLE = {
     "title": "First",
     "caption": "",
-    "dataset": "heart",
+    "datasets": ["heart"],
     "labels": ["10%", "50%"],
     "classes": ["average"],
     "scores": [{"score": "dice", "label": "DSC", "best": "high"}],

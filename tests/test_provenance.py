@@ -12,8 +12,7 @@ from arco.provenance import HOOK_VARIABLES, conditions, provenance
 REPORT = {
     "scale": "demo",
     "protocol": "default",
-    "source": "phantom",
-    "dataset_title": "ACDC",
+    "datasets": {"acdc": {"title": "ACDC", "source": "phantom"}},
     "seeds": [0],
 }
 
@@ -121,5 +120,12 @@ def test_phantoms_cannot_be_mistaken_for_the_dataset():
 
 
 def test_the_real_dataset_at_paper_scale_is_plainly_named():
-    report = REPORT | {"scale": "paper", "source": "raw", "seeds": [0, 1], "protocol": "appendix"}
-    assert conditions(report) == ("Data: ACDC. Scale: paper. Protocol: appendix. Seeds: 0, 1.")
+    report = REPORT | {"scale": "paper", "seeds": [0, 1], "protocol": "appendix"}
+    report["datasets"] = {
+        "mpmri": {"title": "MP-MRI", "source": "phantom"},
+        "la": {"title": "LA", "source": "raw"},
+    }
+    assert conditions(report) == (
+        "Data: synthetic phantoms in the layout of MP-MRI, not MP-MRI itself; LA. Scale: paper. "
+        "Protocol: appendix. Seeds: 0, 1."
+    )

@@ -172,12 +172,12 @@ class Parameters:
                     self.resolve(self.swept(sweep, value), f"{key}.sweeps")
 
     def _check_columns(self, table: Table, key: str) -> None:
-        dataset = self.dataset(table.dataset, f"{key}.dataset")
-        for labels in table.labels:
-            known(dataset.labels, labels, "labels entry", f"{key}.labels")
-        for name in table.classes:
-            if name != "average":
-                known(dataset.classes, name, "class", f"{key}.classes")
+        for dataset in [self.dataset(name, f"{key}.datasets") for name in table.datasets]:
+            for labels in table.labels:
+                known(dataset.labels, labels, "labels entry", f"{key}.labels")
+            for name in table.classes:
+                if name != "average":
+                    known(dataset.classes, name, "class", f"{key}.classes")
 
     def swept(self, sweep: Sweep, value: float) -> Recipe:
         """The recipe of one point of a sweep."""

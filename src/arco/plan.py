@@ -89,8 +89,9 @@ class Plan:
     def table_cells(self, table: Table) -> list[Cell]:
         """The cells a table shows, in printed order, each once."""
         return _unique(
-            self.cell(table.dataset, labels, row.recipe, seed)
+            self.cell(dataset, labels, row.recipe, seed)
             for row in table.rows
+            for dataset in table.datasets
             for labels in table.labels
             for seed in self.parameters.sections.seeds
         )
@@ -149,12 +150,13 @@ class Plan:
         return self.table_cells(sections.tables[self.entry_name("table", target)])
 
     def with_data(self, entries: Mapping[str, Table] | Mapping[str, Figure]) -> list[str]:
-        """Those tables or figures whose dataset is synthetic or has been downloaded."""
+        """Those tables or figures whose datasets are synthetic or have been downloaded."""
 
-        def there(dataset: Dataset) -> bool:
+        def there(name: str) -> bool:
+            dataset = self.dataset(name)
             return dataset.source == "phantom" or (self.parameters.root / dataset.root).is_dir()
 
-        return [name for name, entry in entries.items() if there(self.dataset(entry.dataset))]
+        return [name for name, entry in entries.items() if all(map(there, _datasets(entry)))]
 
     def run_folder(self, cell: Cell) -> Path:
         """Where a cell's results lie."""
@@ -248,14 +250,19 @@ class Plan:
 
     def _report_settings(self, entry: Table | Figure) -> Tree:
         sections = self.parameters.sections
-        dataset = self.dataset(entry.dataset)
+        datasets = {name: self.dataset(name) for name in _datasets(entry)}
         return {
             "version": sections.versions.report,
             "scale": sections.scale,
             "protocol": sections.protocol,
-            "source": dataset.source,
-            "dataset_title": dataset.title,
-            "dataset_classes": list(dataset.classes)[1:],
+            "datasets": {
+                name: {
+                    "title": dataset.title,
+                    "source": dataset.source,
+                    "classes": list(dataset.classes)[1:],
+                }
+                for name, dataset in datasets.items()
+            },
             "seeds": sections.seeds,
         }
 
@@ -265,13 +272,15 @@ class Plan:
         cells = [
             {
                 "row": row,
+                "dataset": dataset,
                 "labels": labels,
                 "seed": seed,
                 "metrics": str(
-                    self.metrics(self.cell(table.dataset, labels, entry.recipe, seed), "test")
+                    self.metrics(self.cell(dataset, labels, entry.recipe, seed), "test")
                 ),
             }
             for row, entry in enumerate(table.rows)
+            for dataset in table.datasets
             for labels in table.labels
             for seed in self.parameters.sections.seeds
         ]
@@ -301,6 +310,11 @@ class Plan:
         ]
         layout = figure.model_dump()
         return {"name": name, **self._report_settings(figure), "figure": layout, "points": points}
+
+
+def _datasets(entry: Table | Figure) -> list[str]:
+    """The datasets that a table or figure shows."""
+    return entry.datasets if isinstance(entry, Table) else [entry.dataset]
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:

@@ -52,13 +52,14 @@ def conditions(settings: Mapping[str, Any]) -> str:
     """The sentence that keeps phantoms from being mistaken for patients.
 
     Args:
-        settings: reads scale, protocol, source, dataset_title and seeds of a report's settings.
+        settings: reads scale, protocol, datasets and seeds of a report's settings.
     """
-    title, scale = settings["dataset_title"], settings["scale"]
-    data = (
+    scale = settings["scale"]
+    data = "; ".join(
         f"synthetic phantoms in the layout of {title}, not {title} itself"
-        if settings["source"] == "phantom"
+        if source == "phantom"
         else title
+        for title, source in ((d["title"], d["source"]) for d in settings["datasets"].values())
     )
     seeds = settings["seeds"]
     return (

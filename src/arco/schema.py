@@ -251,11 +251,14 @@ class Row(Settings):
 
 
 class Table(Settings):
-    """What a table shows: a block of columns per labels entry, within it classes x scores."""
+    """What a table shows: a block of columns per dataset and labels entry, classes x scores each.
+
+    Labels entries and classes must be known to every one of several datasets; `average` always is.
+    """
 
     title: str
     caption: str
-    dataset: str
+    datasets: Annotated[list[str], Field(min_length=1)]
     labels: list[str]
     classes: list[str]
     scores: list[Score]

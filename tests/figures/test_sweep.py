@@ -53,9 +53,7 @@ def make_report(tmp_path):
         return {
             "scale": "demo",
             "protocol": "default",
-            "source": "phantom",
-            "dataset_title": "Heart",
-            "dataset_classes": ["rv", "lv"],
+            "datasets": {"heart": {"title": "Heart", "source": "phantom", "classes": ["rv", "lv"]}},
             "seeds": list(seeds),
             "figure": {
                 "title": "Weights",

@@ -28,7 +28,7 @@ def small_table(**changes: Any) -> Table:
     settings = {
         "title": "Small",
         "caption": "What it shows.",
-        "dataset": "heart",
+        "datasets": ["heart"],
         "labels": ["1%"],
         "classes": ["average"],
         "scores": SCORES,
@@ -52,4 +52,5 @@ def small_page(numbers: Sequence[Sequence[Summary | float]], **changes: Any) -> 
         for line in numbers
     ]
     assert all(len(line) == len(columns_of(table)) for line in summaries)
-    return lay_out(table, summaries, "Data: synthetic phantoms.")
+    titles = {name: name.upper() for name in table.datasets}
+    return lay_out(table, summaries, "Data: synthetic phantoms.", titles)

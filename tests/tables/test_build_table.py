@@ -18,7 +18,7 @@ LEVELS = {0: 0.9, 1: 0.8, 2: 0.7, 3: 0.6}
 def report(write_metrics):
     """Settings of a table of four rows at two labels entries and two seeds."""
     cells = [
-        {"row": row, "labels": labels, "seed": seed, "metrics": str(path)}
+        {"row": row, "dataset": "heart", "labels": labels, "seed": seed, "metrics": str(path)}
         for row, level in LEVELS.items()
         for labels, loss in (("1%", 0.1), ("5%", 0.0))
         for seed in (3, 5)
@@ -32,9 +32,7 @@ def report(write_metrics):
     return {
         "scale": "demo",
         "protocol": "default",
-        "source": "phantom",
-        "dataset_title": "Heart",
-        "dataset_classes": ["rv", "lv"],
+        "datasets": {"heart": {"title": "Heart", "source": "phantom", "classes": ["rv", "lv"]}},
         "seeds": [3, 5],
         "table": small_table(labels=["1%", "5%"]).model_dump(),
         "cells": cells,

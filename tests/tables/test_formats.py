@@ -159,6 +159,7 @@ def test_json_tells_where_each_number_is_from():
         "row": "Second",
         "category": "",
         "recipe": "second",
+        "dataset": "heart",
         "labels": "1%",
         "class": "average",
         "score": "assd_mm",

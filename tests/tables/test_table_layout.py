@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_page import NAN, ROWS, small_page, small_table, summary
 
+from arco.tables.formats import column_name
 from arco.tables.layout import class_title, columns_of
 from arco.tables.numerals import exact, printed, printed_deviation, slug, unit
 
@@ -148,7 +149,7 @@ def test_columns_run_over_labels_then_classes_then_scores():
 def test_the_columns_style_heads_each_score():
     page = small_page([[0.5] * 4] * 4, labels=["1%", "5%"])
     assert page.headings == ("DSC[%] ↑", "ASD[mm] ↓") * 2
-    assert page.spans == [("1%", 2), ("5%", 2)]
+    assert page.spans == [("1% labeled", 2), ("5% labeled", 2)]
     assert page.cell_width == 1
 
 
@@ -162,7 +163,7 @@ def test_the_pairs_style_heads_each_class():
         [[0.5] * 8] * 4, labels=["1%", "5%"], classes=["average", "lv"], style="pairs"
     )
     assert page.headings == ("Average", "LV") * 2
-    assert page.spans == [("1%", 2), ("5%", 2)]
+    assert page.spans == [("1% labeled", 2), ("5% labeled", 2)]
     assert page.cell_width == 2
     assert page.notes[0].startswith("Each cell: DSC[%] ↑ / ASD[mm] ↓.")
 
@@ -178,3 +179,11 @@ def test_class_names_are_printed_as_in_the_appendix():
     assert [class_title(name) for name in ("average", "rv", "myo", "anterior")] == [
         "Average", "RV", "Myo", "Anterior",
     ]  # fmt: skip
+
+
+def test_several_datasets_stand_side_by_side_under_their_names():
+    page = small_page([[0.5, 1.0, 0.7, 2.0]] * 4, datasets=["liver", "atrium"])
+    assert page.spans == [("LIVER, 1% labeled", 2), ("ATRIUM, 1% labeled", 2)]
+    assert [column.dataset for column in page.columns] == ["liver"] * 2 + ["atrium"] * 2
+    assert column_name(page, page.columns[2]) == "atrium_1pct_dsc_percent"
+    assert len(page.headings) == 4

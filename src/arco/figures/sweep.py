@@ -83,7 +83,9 @@ def _points(figure: schema.Figure, settings: Mapping[str, Any]) -> list[Point]:
     """All points in the order of sweeps, values and scores."""
     entries = settings["points"]
     runs = read_runs(
-        [Path(entry["metrics"]) for entry in entries], settings["dataset_classes"], figure.part
+        [Path(entry["metrics"]) for entry in entries],
+        settings["datasets"][figure.dataset]["classes"],
+        figure.part,
     )
     by_value: dict[tuple[int, float], list[RunScores]] = {}
     for entry in entries:

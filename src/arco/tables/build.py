@@ -33,7 +33,8 @@ def build_table(
         ArcoError: a metrics file is missing, cut short, invalid, or scores other cases.
     """
     table = Table.model_validate(settings["table"])
-    page = lay_out(table, _summaries(table, settings), conditions(settings))
+    titles = {name: dataset["title"] for name, dataset in settings["datasets"].items()}
+    page = lay_out(table, _summaries(table, settings), conditions(settings), titles)
     texts = {
         ".csv": formats.to_csv(page),
         ".md": formats.to_markdown(page),
@@ -50,16 +51,18 @@ def build_table(
 
 def _summaries(table: Table, settings: Mapping[str, Any]) -> list[list[Summary]]:
     """The numbers of each row, one per column of the table."""
-    cells = settings["cells"]
-    runs = read_runs(
-        [Path(cell["metrics"]) for cell in cells], settings["dataset_classes"], part="test"
-    )
-    by_cell: dict[tuple[int, str], list[RunScores]] = {}
-    for cell in cells:
-        by_cell.setdefault((cell["row"], cell["labels"]), []).append(runs[Path(cell["metrics"])])
+    by_cell: dict[tuple[int, str, str], list[RunScores]] = {}
+    for name, dataset in settings["datasets"].items():
+        cells = [cell for cell in settings["cells"] if cell["dataset"] == name]
+        paths = [Path(cell["metrics"]) for cell in cells]
+        runs = read_runs(paths, dataset["classes"], part="test")
+        for cell, path in zip(cells, paths, strict=True):
+            by_cell.setdefault((cell["row"], name, cell["labels"]), []).append(runs[path])
     return [
         [
-            summarize(by_cell[row, column.labels], column.class_name, column.score.score)
+            summarize(
+                by_cell[row, column.dataset, column.labels], column.class_name, column.score.score
+            )
             for column in columns_of(table)
         ]
         for row in range(len(table.rows))

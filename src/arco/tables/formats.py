@@ -32,12 +32,14 @@ WIDE_CELLS = 8
 def column_name(page: Page, column: Column) -> str:
     """The csv name of a column: `1pct_dsc_percent`, or with several classes `1pct_lv_dsc_percent`.
 
-    The parts are the labels entry as in paths, the class where the page shows several, and the
-    printed score with its unit.
+    The parts are the dataset where the page shows several, the labels entry as in paths, the class
+    where the page shows several, and the printed score with its unit.
     """
-    several = len({other.class_name for other in page.columns}) > 1
-    class_part = [column.class_name] if several else []
-    return "_".join([label_key(column.labels), *class_part, slug(column.score.label)])
+    classes = {other.class_name for other in page.columns}
+    dataset_part = [column.dataset] if len(page.titles) > 1 else []
+    class_part = [column.class_name] if len(classes) > 1 else []
+    parts = [*dataset_part, label_key(column.labels), *class_part, slug(column.score.label)]
+    return "_".join(parts)
 
 
 def to_csv(page: Page) -> str:
@@ -138,6 +140,7 @@ def to_json(page: Page, settings: Mapping[str, Any], provenance: Mapping[str, An
             "row": line.row.label,
             "category": line.row.category,
             "recipe": line.row.recipe,
+            "dataset": column.dataset,
             "labels": column.labels,
             "class": column.class_name,
             "score": column.score.score,
@@ -184,10 +187,8 @@ def _pipes(cells: Sequence[str]) -> str:
 
 def _combined_headings(page: Page) -> list[str]:
     """Both heading levels in one line: Markdown tables have no second."""
-    above = [labels for labels, width in page.spans for _ in range(width)]
-    return [
-        f"{labels} labeled: {heading}" for labels, heading in zip(above, page.headings, strict=True)
-    ]
+    above = [entry for entry, width in page.spans for _ in range(width)]
+    return [f"{entry}: {heading}" for entry, heading in zip(above, page.headings, strict=True)]
 
 
 def _cells(page: Page, numbers: Sequence[Number], write: Callable[[Number], str]) -> list[str]:
@@ -216,8 +217,8 @@ def _deviation(number: Number) -> str:
 def _latex_heading(page: Page, leading: Sequence[str]) -> list[str]:
     """Labels entries over their columns, a rule under each, then the headings themselves."""
     above, rules, start = [""] * len(leading), [], len(leading) + 1
-    for labels, width in page.spans:
-        above.append(rf"\multicolumn{{{width}}}{{c}}{{{latex(labels)} labeled}}")
+    for entry, width in page.spans:
+        above.append(rf"\multicolumn{{{width}}}{{c}}{{{latex(entry)}}}")
         rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
         start += width
     return [_ampersands(above), "".join(rules), _ampersands([*leading, *map(latex, page.headings)])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arco.schema import Row, Score, Table
@@ -15,8 +15,9 @@ ARROWS = {"high": "↑", "low": "↓"}
 
 @dataclass(frozen=True)
 class Column:
-    """One number of each row: a score of a class at a labels entry."""
+    """One number of each row: a score of a class of a dataset at a labels entry."""
 
+    dataset: str
     labels: str
     class_name: str
     score: Score
@@ -58,7 +59,9 @@ class Page:
         title, caption: its heading.
         conditions: the sentence on data, scale, protocol and seeds; it belongs to the heading,
             where nobody overlooks it.
-        columns: what each number of a line is, labels entries outermost, then classes, then scores.
+        columns: what each number of a line is, datasets outermost, then labels entries, classes
+            and scores.
+        titles: the printed name of each dataset.
         cell_width: how many neighbouring numbers share a printed cell ("68.2/16.9" is two).
         headings: the heading of each printed cell below its labels entry.
         lines: the rows.
@@ -70,6 +73,7 @@ class Page:
     caption: str
     conditions: str
     columns: tuple[Column, ...]
+    titles: dict[str, str]
     cell_width: int
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -83,28 +87,45 @@ class Page:
 
     @property
     def spans(self) -> list[tuple[str, int]]:
-        """The headings above `headings`: each labels entry with its number of printed cells."""
-        entries = dict.fromkeys(column.labels for column in self.columns)
-        return [(labels, len(self.headings) // len(entries)) for labels in entries]
+        """The headings above `headings`: each labels entry with its number of printed cells.
+
+        Of several datasets each entry is named with its dataset.
+        """
+        entries = dict.fromkeys((column.dataset, column.labels) for column in self.columns)
+        several = len({dataset for dataset, _ in entries}) > 1
+        return [
+            (
+                (f"{self.titles[dataset]}, " if several else "") + f"{labels} labeled",
+                len(self.headings) // len(entries),
+            )
+            for dataset, labels in entries
+        ]
 
 
 def columns_of(table: Table) -> list[Column]:
     """The columns of a table in printed order."""
     return [
-        Column(labels, class_name, score)
+        Column(dataset, labels, class_name, score)
+        for dataset in table.datasets
         for labels in table.labels
         for class_name in table.classes
         for score in table.scores
     ]
 
 
-def lay_out(table: Table, summaries: Sequence[Sequence[Summary]], conditions: str) -> Page:
+def lay_out(
+    table: Table,
+    summaries: Sequence[Sequence[Summary]],
+    conditions: str,
+    titles: Mapping[str, str],
+) -> Page:
     """The printed page of a table.
 
     Args:
         table: what the table shows.
         summaries: the numbers, [rows of the table][`columns_of` it].
         conditions: the sentence on data, scale, protocol and seeds.
+        titles: the printed name of each dataset.
     """
     columns = columns_of(table)
     ranks = _ranks(table.rows, columns, summaries)
@@ -128,6 +149,7 @@ def lay_out(table: Table, summaries: Sequence[Sequence[Summary]], conditions: st
         caption=table.caption,
         conditions=conditions,
         columns=tuple(columns),
+        titles=dict(titles),
         cell_width=len(table.scores) if table.style == "pairs" else 1,
         headings=tuple(_headings(table)),
         lines=tuple(lines),
@@ -181,7 +203,7 @@ def _footnote_marks(summaries: Sequence[Sequence[Summary]]) -> dict[str, str]:
 
 
 def _headings(table: Table) -> list[str]:
-    """The heading of each printed cell, the labels entry left out."""
+    """The heading of each printed cell, dataset and labels entry left out."""
     if table.style == "pairs":
         per_entry = [class_title(name) for name in table.classes]
     else:
@@ -191,7 +213,7 @@ def _headings(table: Table) -> list[str]:
             for name in table.classes
             for score in table.scores
         ]
-    return per_entry * len(table.labels)
+    return per_entry * (len(table.datasets) * len(table.labels))
 
 
 def _notes(table: Table, summaries: Sequence[Sequence[Summary]]) -> list[str]:
