@@ -21,7 +21,7 @@ tables:
   small:
     title: Small
     caption: A table of two cells.
-    dataset: acdc
+    datasets: [acdc]
     labels: [10%]
     classes: [average, rv]
     scores:
