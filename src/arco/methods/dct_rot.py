@@ -15,6 +15,7 @@ from arco.errors import ArcoError
 from arco.fields import Fraction, NonNegative
 from arco.losses.consistency import mean_squared
 from arco.losses.segmentation import supervised_loss
+from arco.models.normalization import kept_statistics
 from arco.schedules import ramp_up
 
 
@@ -34,6 +35,7 @@ class Method(Trainable):
 
     Each side is the other's constant target in turn, as in SSL4MIS: the value is the mean square,
     the gradient half of that without any detaching. Volumes turn in their last two axes.
+    Deviation: batch-norm statistics are not gathered from turned images.
     """
 
     def __init__(self, settings: Settings, context: Context) -> None:
@@ -52,7 +54,8 @@ class Method(Trainable):
         labeled, settings = batch.labeled_count, self.settings
         quarters = int(torch.randint(4, (), generator=self.generator, device=self.generator.device))
         logits = self.student(batch.images)
-        turned = self.student(torch.rot90(batch.unlabeled, quarters, (-2, -1)))
+        with kept_statistics(self.student):  # test images are not turned
+            turned = self.student(torch.rot90(batch.unlabeled, quarters, (-2, -1)))
         first = torch.rot90(logits[labeled:].softmax(dim=1), quarters, (-2, -1))
         second = turned.softmax(dim=1)
         frame = torch.rot90(batch.unlabeled_frame, quarters, (-2, -1))

@@ -21,6 +21,7 @@ from arco.fields import Fraction, NonNegative, Positive, PositiveInt
 from arco.losses.equivariance import equivariance_loss
 from arco.losses.segmentation import supervised_loss
 from arco.mixing import draw_rectangles, paste_next
+from arco.models.normalization import kept_statistics
 from arco.warps import draw_deformation, draw_similarity_spline, warp, warp_labels
 
 
@@ -88,7 +89,8 @@ class Method(AnatomicalContrast):
     L_sup is the same half of cross-entropy and Dice as everywhere here. Deviations: a deformation
     moves labels with their image (the code leaves them behind); the teacher's embedding of a mixed
     image is mixed from those of its two parts; predictions are warped as probabilities, the code
-    warps logits. Over volumes the code computes L_eqv and leaves it out; here its weight is 0.
+    warps logits; batch-norm statistics are not gathered from warped images. Over volumes the code
+    computes L_eqv and leaves it out; here its weight is 0.
     """
 
     def __init__(self, settings: Settings, context: Context) -> None:
@@ -186,5 +188,6 @@ class Method(AnatomicalContrast):
         with torch.no_grad():
             probs = self.student(batch.images).softmax(dim=1)
         labels = warp_labels(self.trusted(targets.labels, targets.confidence), grid)
-        logits = self.student(warp(batch.images, grid))
+        with kept_statistics(self.student):  # test images are not warped
+            logits = self.student(warp(batch.images, grid))
         return equivariance_loss(warp(probs, grid), logits, labels > 0)
