@@ -180,6 +180,9 @@ class Plan:
                 "layout", "source", "subsets", "classes", "spatial_axes", "intensity_window", size,
             }
         )  # fmt: skip
+        # Left out where there is none, so that other datasets' jobs stay as they were.
+        if dataset.crop is not None:
+            entry["crop"] = dataset.crop.model_dump()
         # A dict compares without regard to order, but the order of classes numbers them.
         entry["classes"] = [list(item) for item in entry["classes"].items()]
         return {"version": self.parameters.sections.versions.prepare, "dataset": name, **entry}

@@ -76,12 +76,26 @@ class Phantom(Settings):
     seed: NonNegativeInt
 
 
+class Crop(Settings):
+    """The box of a volume that is prepared; axes [z, y, x]. See `arco.data.cropping`.
+
+    `region` is what the box encloses: `center`, the middle of the scan, or `label`, all foreground
+    of its label map (of test scans too). It is at least `size_mm` long, null for the whole axis,
+    plus `margin_mm` on both sides.
+    """
+
+    region: Literal["center", "label"]
+    size_mm: Annotated[list[Positive | None], Field(min_length=3, max_length=3)]
+    margin_mm: Annotated[list[NonNegative], Field(min_length=3, max_length=3)]
+
+
 class Dataset(Settings):
     """One dataset: where its files are, how they are prepared, who is labeled.
 
     With two spatial axes `image_size` is the [H, W] that slices are resized to. With three it is
     the [Z, H, W] of the patches that training and sliding-window inference cut out of volumes, and
     `spacing_mm` the [z, y, x] that volumes are resampled to; null keeps the file's own spacing.
+    `crop` prepares only a part of each volume; null prepares all of it.
     `training` replaces single keys of every method's training settings on this dataset.
     """
 
@@ -94,6 +108,7 @@ class Dataset(Settings):
     spatial_axes: Literal[2, 3]
     image_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)]
     spacing_mm: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
+    crop: Crop | None = None
     intensity_window: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     split: Split
     labels: dict[str, Budget]
@@ -112,6 +127,8 @@ class Dataset(Settings):
             )
         if self.spacing_mm is not None and axes == 2:
             raise ValueError("spacing_mm is for three spatial axes; slices go by image_size")
+        if self.crop is not None and axes == 2:
+            raise ValueError("crop is for three spatial axes; slices are prepared whole")
         return self
 
 

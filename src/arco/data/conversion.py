@@ -1,8 +1,8 @@
 """One scan and its label map as arrays: every check on their content, then scaling and resampling.
 
-Appendix Sec. B: truncate to an intensity window (CT), scale each scan to [0, 1] by its own minimum
-and maximum, resample to the size of the network's images. Deviation: images are interpolated
-linearly, where the public loaders take the nearest pixel. Loads no torch.
+Appendix Sec. B: crop (LA), truncate to an intensity window (CT), scale each scan to [0, 1] by its
+own minimum and maximum, resample to the size of the network's images. Deviation: images are
+interpolated linearly, where the public loaders take the nearest pixel. Loads no torch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from arco.data import geometry
+from arco.data import cropping, geometry
 from arco.data.manifest import Geometry
 from arco.errors import ArcoError
 
@@ -36,6 +36,7 @@ class PreparationSettings:
             (Hounsfield units for CT), or None.
         version: raised whenever this code changes what it writes.
         spacing_mm: (z, y, x) that whole volumes are resampled to; None keeps their own.
+        crop: the part of whole volumes that is prepared; None: all of it.
     """
 
     classes: Mapping[str, int]
@@ -43,6 +44,7 @@ class PreparationSettings:
     intensity_window: tuple[float, float] | None
     version: int
     spacing_mm: tuple[float, float, float] | None = None
+    crop: cropping.Crop | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Converted:
         truth: uint8 class indices over (z, y, x) of the native grid.
         native: that grid.
         notes: oddities that were accepted.
+        region: the part of that grid that images and labels show; None: all of it.
     """
 
     images: np.ndarray
@@ -62,6 +65,7 @@ class Converted:
     truth: np.ndarray
     native: Geometry
     notes: tuple[str, ...]
+    region: Geometry | None = None
 
 
 def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) -> Converted:
@@ -81,17 +85,28 @@ def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) 
     notes = []
     for path, scan in zip([*images[1:], label], [*scans[1:], labels], strict=True):
         notes += _check_same_grid(images[0], native, path, geometry.geometry_of(scan))
+    truth, oddities = class_indices(sitk.GetArrayFromImage(labels), settings.classes, label)
+    placed = geometry.placed(truth, native)
+    names = list(settings.classes)
+    region = None
+    if settings.crop is not None:
+        region = cropping.crop_region(placed, settings.crop)
+        scans = [cropping.cut_out(scan, region) for scan in scans]
+        whole, placed = placed, cropping.cut_out(placed, region)
+        oddities += cropping.lost_labels(whole, placed, names)
+    if any(path.suffix == ".h5" for path in images):
+        from arco.data import hdf5
+
+        oddities.append(hdf5.NOTE)
     grid = (settings.image_size, settings.spacing_mm)
     channels = [
         geometry.to_prepared(scaled(scan, path, settings.intensity_window), *grid)
         for scan, path in zip(scans, images, strict=True)
     ]
-    truth, oddities = class_indices(sitk.GetArrayFromImage(labels), settings.classes, label)
-    placed = geometry.placed(truth, native)
     prepared = geometry.to_prepared(placed, *grid, nearest=True)
-    names = list(settings.classes)
     lost = [f"class {names[i]} is lost by resizing" for i in np.setdiff1d(truth, prepared)]
-    return Converted(np.stack(channels), prepared, truth, native, (*notes, *oddities, *lost))
+    notes += [*oddities, *lost]
+    return Converted(np.stack(channels), prepared, truth, native, tuple(notes), region)
 
 
 def scaled(scan: sitk.Image, path: Path, window: tuple[float, float] | None) -> sitk.Image:

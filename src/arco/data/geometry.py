@@ -40,6 +40,8 @@ def read_scan(path: Path, *, labels: bool = False) -> sitk.Image:
     """
     if not path.is_file():
         raise ArcoError(f"{path} is missing; restore it from the download")
+    if path.suffix == ".h5":
+        return _hdf5(path, labels)
     if path.name.endswith((".nii", ".nii.gz")):
         _check_nifti(path)
     try:
@@ -149,6 +151,7 @@ def to_native(
     geometry: Geometry,
     image_size: Sequence[int] | None,
     spacing_mm: Sequence[float] | None = None,
+    region: Geometry | None = None,
 ) -> np.ndarray:
     """Class indices carried from the prepared grid back to the scan's own.
 
@@ -157,14 +160,16 @@ def to_native(
         geometry: the native grid.
         image_size: what `to_prepared` was given.
         spacing_mm: what `to_prepared` was given.
+        region: the part of the scan that was prepared, in canonical orientation; None: all of it.
 
     Returns:
         Array over (z, y, x) of the native file, of the same type; each voxel takes the class of
-        the prepared pixel it lies in.
+        the prepared pixel it lies in, and background (0) outside `region`.
     """
     native = sitk.Image(geometry.size, sitk.sitkUInt8)
     _place(native, geometry)
-    grid = _resized(geometry_of(_canonical(native, image_size)), image_size, spacing_mm)
+    whole = region or geometry_of(_canonical(native, image_size))
+    grid = _resized(whole, image_size, spacing_mm)
     if labels.shape != grid.size[::-1]:
         raise ValueError(f"labels of shape {labels.shape} do not fit a grid of {grid.size[::-1]}")
     prepared = placed(labels, grid)
@@ -229,6 +234,13 @@ def _positions(geometry: Geometry, indices: np.ndarray) -> np.ndarray:
     """Where voxels [n, 3] (x, y, z) lie, in millimetres [n, 3]."""
     axes = np.array(geometry.direction).reshape(3, 3) * np.array(geometry.spacing_mm)
     return np.asarray(indices @ axes.T + np.array(geometry.origin_mm))
+
+
+def _hdf5(path: Path, labels: bool) -> sitk.Image:
+    # Here, because only who reads such files needs h5py.
+    from arco.data.hdf5 import read_hdf5
+
+    return read_hdf5(path, labels=labels)
 
 
 @contextmanager

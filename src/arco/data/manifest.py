@@ -62,6 +62,7 @@ class CaseRecord:
         voxels: native voxels of each class, background included.
         foreground: labeled pixels of each prepared slice.
         notes: oddities of the original files that were accepted.
+        region: the part of the native grid that was prepared, in canonical orientation; None: all.
     """
 
     patient: str
@@ -72,6 +73,7 @@ class CaseRecord:
     voxels: dict[str, int]
     foreground: tuple[int, ...]
     notes: tuple[str, ...]
+    region: Geometry | None = None
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> CaseRecord:
@@ -79,7 +81,8 @@ class CaseRecord:
         values = dict(content) | {"geometry": Geometry.of(content["geometry"])}
         for key in ("shape", "foreground", "notes"):
             values[key] = tuple(values[key])
-        return cls(**values)
+        region = values.get("region")
+        return cls(**values | {"region": None if region is None else Geometry.of(region)})
 
     @property
     def slices(self) -> int:

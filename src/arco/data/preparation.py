@@ -104,6 +104,7 @@ def prepare_case(
         voxels=dict(zip(settings.classes, counts, strict=True)),
         foreground=tuple(np.count_nonzero(converted.labels, axis=(1, 2)).tolist()),
         notes=converted.notes,
+        region=converted.region,
     )
     # Last, so that a record never speaks of files that are not there yet.
     files.write_json(

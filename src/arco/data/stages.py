@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arco import files, registry
 from arco.data.manifest import read_manifest
 from arco.errors import ArcoError
 from arco.schema import Budget, Split
+
+if TYPE_CHECKING:
+    from arco.data.cropping import Crop
 
 Report = Callable[[int, int], None]
 Job = Mapping[str, Any]
@@ -46,7 +49,7 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             f"{root} is missing; set datasets.{settings['dataset']}.root in params.yaml to the "
             f"download, see `arco doctor` for how to get it"
         )
-    window = settings["intensity_window"]
+    window, crop = settings["intensity_window"], settings.get("crop")
     prepare_dataset(
         layout.find_cases(root, settings["subsets"]),
         root,
@@ -57,11 +60,18 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             spacing_mm=tuple(settings["spacing_mm"]) if settings.get("spacing_mm") else None,
             intensity_window=None if window is None else (window[0], window[1]),
             version=settings["version"],
+            crop=None if crop is None else _crop(crop),
         ),
         source=settings["source"],
         workers=workers,
         report=report,
     )
+
+
+def _crop(content: Mapping[str, Any]) -> Crop:
+    from arco.data.cropping import Crop
+
+    return Crop(content["region"], tuple(content["size_mm"]), tuple(content["margin_mm"]))
 
 
 def split(job: Job) -> None:

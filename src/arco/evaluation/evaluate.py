@@ -63,14 +63,16 @@ class Evaluation:
     def predict(self, case: str) -> Labels:
         """Class indices over (z, y, x) of the case's native grid."""
         image = files.read_array(self.prepared / "images" / f"{case}.npy")
-        geometry = self.manifest.record(case).geometry
+        record = self.manifest.record(case)
+        geometry = record.geometry
         if self.window is None:
             return predict_volume(
                 self.network, image, geometry, batch_slices=BATCH_SLICES, device=self.device
             )
         labels = predict_patches(self.network, image, self.image_size, self.window, self.device)
         spacing_mm = self.manifest.settings["spacing_mm"]
-        return np.asarray(to_native(labels, geometry, None, spacing_mm), dtype=np.uint8)
+        native = to_native(labels, geometry, None, spacing_mm, record.region)
+        return np.asarray(native, dtype=np.uint8)
 
     def truth(self, case: str) -> Labels:
         """The true class indices, on the same grid.

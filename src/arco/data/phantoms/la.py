@@ -1,0 +1,104 @@
+"""Synthetic left atria in the layout of `arco.data.layouts.la`.
+
+As in the original: two matrix sizes, uint8 images and masks of 0 and 255, isotropic voxels, axes
+LPS, random names, a mask of the wall beside that of the cavity, and a file of Windows that is no
+data. The field of view is about 160 mm wide, less than half of the original's, at voxels of 1.5 mm
+instead of 0.625 mm, so that a scan is small and the atrium keeps a useful size in it.
+"""
+
+# SimpleITK is typed, but only in part.
+# mypy: untyped-calls-exclude=SimpleITK
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy import ndimage
+
+from arco.data.anatomy.atrium import draw_atrium, draw_chest, draw_tissues, paint_atrium
+from arco.data.anatomy.scanner import Scanner
+from arco.data.anatomy.shapes import distort, make_grid, texture
+from arco.data.anatomy.tubes import paint_organs
+from arco.data.phantom_files import patient_generator, phantom_folder
+
+SPACING_MM = 1.5
+_SIDES = (104, 112)
+_SLICES = 48
+
+
+def write_phantoms(
+    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write `patients` synthetic patients, a scan each, below `out`/Training Set.
+
+    Args:
+        out: folder of the dataset; replaced if it holds phantoms.
+        patients: how many. Patient k is the same however many are written.
+        seed: of all random numbers; equal seeds give equal bytes.
+        progress: called with the patients done and `patients`, after each.
+
+    Raises:
+        ArcoError: see `arco.data.phantom_files.phantom_folder`.
+    """
+    with phantom_folder(out, patients, seed) as root:
+        parent = root / "Training Set"
+        for number in range(1, patients + 1):
+            rng = patient_generator(seed, number)
+            folder = parent / "".join(rng.choice([*string.ascii_uppercase, *string.digits], 20))
+            folder.mkdir(parents=True)
+            image, cavity = _draw_scan(rng)
+            wall = ndimage.binary_dilation(cavity, iterations=2) & ~cavity.astype(bool)
+            origin_mm = rng.uniform(-120, -60, size=3).round(3)
+            for name, array in (
+                ("lgemri", image),
+                ("laendo", 255 * cavity),
+                ("lawall", 255 * wall.astype(np.uint8)),
+            ):
+                _write_nrrd(folder / f"{name}.nrrd", array, origin_mm)
+            if number == 1:
+                (folder / "desktop.ini").write_text("[ViewState]\r\n", encoding="utf-8")
+            if progress is not None:
+                progress(number, patients)
+
+
+def _draw_scan(rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Image [x, y, z] and cavity (0, 1) of one patient."""
+    side = int(rng.choice(_SIDES))
+    grid = make_grid((side, side, _SLICES), (SPACING_MM,) * 3)
+    grid = distort(grid, rng, amplitude_mm=1.5, wavelength_mm=(30, 80))
+    atrium, tissues = draw_atrium(rng), draw_tissues(rng)
+    signal = np.full(grid.shape, tissues["air"], dtype=np.float32)
+    paint_organs([signal], draw_chest(rng, atrium), [tissues], grid)
+    cavity = paint_atrium(atrium, signal, tissues, grid, rng)
+    signal *= 1 + np.float32(0.08) * texture(grid, rng, 2.5)
+    image = _draw_scanner(rng).image(signal, grid, rng)
+    return image.astype(np.uint8), cavity
+
+
+def _draw_scanner(rng: np.random.Generator) -> Scanner:
+    """A scanner for one patient; along z the original is interpolated from thicker slices."""
+    blur = rng.uniform(0.3, 0.6)
+    return Scanner(
+        dtype=np.uint8,
+        maximum=float(rng.uniform(110, 230)),
+        gamma=rng.uniform(0.75, 1.35),
+        blur=(blur, blur, blur + 0.3),
+        noise=rng.uniform(0.03, 0.07),
+        tilt=(rng.normal(0, 0.12), rng.normal(0, 0.2), rng.normal(0, 0.08)),
+        shading=rng.uniform(-0.3, 0.1),
+    )
+
+
+def _write_nrrd(
+    path: Path, array: npt.NDArray[np.uint8], origin_mm: npt.NDArray[np.float64]
+) -> None:
+    """Write an array [x, y, z] whose axes point to the left, the back and up."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
+    image.SetSpacing((SPACING_MM,) * 3)
+    image.SetOrigin(origin_mm.tolist())
+    sitk.WriteImage(image, str(path), useCompression=True)
