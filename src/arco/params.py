@@ -172,10 +172,11 @@ class Parameters:
                     self.resolve(self.swept(sweep, value), f"{key}.sweeps")
 
     def _check_columns(self, table: Table, key: str) -> None:
-        for dataset in [self.dataset(name, f"{key}.datasets") for name in table.datasets]:
+        for dataset_name in table.datasets:
+            dataset = self.dataset(dataset_name, f"{key}.datasets")
             for labels in table.labels:
                 known(dataset.labels, labels, "labels entry", f"{key}.labels")
-            for name in table.classes:
+            for name in table.classes_of(dataset_name):
                 if name != "average":
                     known(dataset.classes, name, "class", f"{key}.classes")
 

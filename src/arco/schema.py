@@ -270,17 +270,32 @@ class Row(Settings):
 class Table(Settings):
     """What a table shows: a block of columns per dataset and labels entry, classes x scores each.
 
-    Labels entries and classes must be known to every one of several datasets; `average` always is.
+    Labels entries must be known to every one of several datasets, and so must classes, unless they
+    are given by dataset; `average` always is. In a `stacked` table (Table 6) labels entries stand
+    below each other instead of side by side, each with all rows.
     """
 
     title: str
     caption: str
     datasets: Annotated[list[str], Field(min_length=1)]
     labels: list[str]
-    classes: list[str]
+    classes: list[str] | dict[str, list[str]]
     scores: list[Score]
     style: Literal["columns", "pairs"]
+    stacked: bool = False
     rows: list[Row]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Table:
+        if isinstance(self.classes, dict) and set(self.classes) != set(self.datasets):
+            raise ValueError("classes, where given by dataset, needs an entry for each of datasets")
+        if self.stacked and any(row.category for row in self.rows):
+            raise ValueError("a stacked table groups its rows by labels entry; remove category")
+        return self
+
+    def classes_of(self, dataset: str) -> list[str]:
+        """The classes shown of a dataset."""
+        return self.classes[dataset] if isinstance(self.classes, dict) else self.classes
 
 
 class Sweep(Settings):

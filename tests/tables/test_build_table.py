@@ -108,3 +108,13 @@ def test_a_failing_last_write_leaves_the_old_table(report, tmp_path, monkeypatch
         build_table(report | {"scale": "paper"}, out, {})
     assert (out.with_suffix(".json").read_bytes(), out.read_bytes()) == before
     assert not list(tmp_path.glob(".*"))
+
+
+def test_numbers_of_a_stacked_table_reach_the_line_of_their_labels(report, tmp_path):
+    report["table"] = small_table(labels=["1%", "5%"], stacked=True).model_dump()
+    paths = build_table(report, tmp_path / "small.csv", {})
+    rows = list(csv.DictReader(paths[0].read_text(encoding="utf-8").splitlines()))
+    assert [row["labels"] for row in rows] == ["1%"] * 4 + ["5%"] * 4
+    assert [row["dsc_percent"] for row in rows[::4]] == ["84.00", "94.00"]
+    content = json.loads(paths[3].read_text())
+    assert [cell["labels"] for cell in content["cells"][::8]] == ["1%", "5%"]

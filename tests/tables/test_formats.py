@@ -97,14 +97,23 @@ def test_markdown_escapes_what_would_be_formatting():
     assert markdown_cells(small_page(NUMBERS, rows=rows))[2][0] == r"a\|b\*c\_d"
 
 
+def test_markdown_names_the_labels_entries_of_a_stacked_table():
+    stacked = {"labels": ["1%", "5%"], "stacked": True}
+    header, _, *rows = markdown_cells(small_page([[0.5, 1.0]] * 8, **stacked))
+    assert header == ["Labels", "Method", "HEART: DSC[%] ↑", "HEART: ASD[mm] ↓"]
+    assert [row[0] for row in rows] == ["1% labeled", "", "", "", "5% labeled", "", "", ""]
+
+
 def latex_rows(page):
     return [line for line in formats.to_latex(page).splitlines() if line.endswith(r"\\")]
 
 
-@pytest.mark.parametrize("changes", [{}, PAIRS, {"rows": CATEGORIES}])
+@pytest.mark.parametrize(
+    "changes", [{}, PAIRS, {"rows": CATEGORIES}, {"labels": ["1%", "5%"], "stacked": True}]
+)
 def test_latex_rows_fill_the_declared_columns(changes):
     width = 8 if changes is PAIRS else 2
-    page = small_page([[0.5] * width] * 4, **changes)
+    page = small_page([[0.5] * width] * (8 if "stacked" in changes else 4), **changes)
     columns = len(re.search(r"\\begin\{tabular\}\{([lc]+)\}", formats.to_latex(page))[1])
     for row in latex_rows(page):
         spanned = sum(int(width) - 1 for width in re.findall(r"\\multicolumn\{(\d+)\}", row))

@@ -187,3 +187,47 @@ def test_several_datasets_stand_side_by_side_under_their_names():
     assert [column.dataset for column in page.columns] == ["liver"] * 2 + ["atrium"] * 2
     assert column_name(page, page.columns[2]) == "atrium_1pct_dsc_percent"
     assert len(page.headings) == 4
+
+
+def test_datasets_may_show_classes_of_their_own():
+    page = small_page(
+        [[0.5, 1.0, 0.7, 2.0, 0.6, 3.0]] * 4,
+        datasets=["liver", "heart"],
+        classes={"liver": ["liver"], "heart": ["rv", "lv"]},
+    )
+    assert [column.class_name for column in page.columns[::2]] == ["liver", "rv", "lv"]
+    assert page.spans == [("LIVER, 1% labeled", 2), ("HEART, 1% labeled", 4)]
+    assert page.headings[:3] == ("DSC[%] ↑", "ASD[mm] ↓", "RV DSC[%] ↑")
+    assert column_name(page, page.columns[0]) == "liver_1pct_liver_dsc_percent"
+
+
+def test_classes_by_dataset_name_every_dataset():
+    with pytest.raises(ValueError, match="entry for each of datasets"):
+        small_table(datasets=["liver", "heart"], classes={"liver": ["average"]})
+
+
+STACKED = {"labels": ["1%", "5%"], "classes": ["average", "lv"], "style": "pairs", "stacked": True}
+
+
+def test_a_stacked_table_repeats_its_rows_under_each_labels_entry():
+    numbers = [[0.01 * line, 1.0, 0.02 * line, 1.0] for line in range(8)]
+    page = small_page(numbers, **STACKED)
+    assert [(line.labels, line.row.label) for line in page.lines[3:5]] == [
+        ("1%", "Third"), ("5%", "UNet-F"),
+    ]  # fmt: skip
+    assert [line.opens_category for line in page.lines] == [True, False, False, False] * 2
+    assert page.lines[4].category == "5% labeled"
+    assert page.headings == ("Average", "LV")
+    assert page.spans == [("HEART", 2)]
+    assert column_name(page, page.columns[2]) == "lv_dsc_percent"
+
+
+def test_a_stacked_table_ranks_each_labels_entry_by_itself():
+    numbers = [[value] * 4 for value in (0.9, 0.1, 0.2, 0.3, 0.9, 0.7, 0.6, 0.5)]
+    page = small_page(numbers, **STACKED)
+    assert [line.numbers[0].rank for line in page.lines] == [0, 0, 2, 1, 0, 1, 2, 0]
+
+
+def test_a_stacked_table_has_no_other_categories():
+    with pytest.raises(ValueError, match="remove category"):
+        small_table(**STACKED, rows=[ROWS[0] | {"category": "x"}])

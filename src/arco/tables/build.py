@@ -12,7 +12,7 @@ from arco.provenance import conditions
 from arco.schema import Table
 from arco.tables import formats
 from arco.tables.collect import RunScores, Summary, read_runs, summarize
-from arco.tables.layout import columns_of, lay_out
+from arco.tables.layout import columns_of, lay_out, lines_of
 
 
 def build_table(
@@ -50,7 +50,7 @@ def build_table(
 
 
 def _summaries(table: Table, settings: Mapping[str, Any]) -> list[list[Summary]]:
-    """The numbers of each row, one per column of the table."""
+    """The numbers of each line, one per column of the table."""
     by_cell: dict[tuple[int, str, str], list[RunScores]] = {}
     for name, dataset in settings["datasets"].items():
         cells = [cell for cell in settings["cells"] if cell["dataset"] == name]
@@ -61,9 +61,11 @@ def _summaries(table: Table, settings: Mapping[str, Any]) -> list[list[Summary]]
     return [
         [
             summarize(
-                by_cell[row, column.dataset, column.labels], column.class_name, column.score.score
+                by_cell[row, column.dataset, column.labels or labels],
+                column.class_name,
+                column.score.score,
             )
             for column in columns_of(table)
         ]
-        for row in range(len(table.rows))
+        for labels, row in lines_of(table)
     ]

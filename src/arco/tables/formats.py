@@ -32,13 +32,14 @@ WIDE_CELLS = 8
 def column_name(page: Page, column: Column) -> str:
     """The csv name of a column: `1pct_dsc_percent`, or with several classes `1pct_lv_dsc_percent`.
 
-    The parts are the dataset where the page shows several, the labels entry as in paths, the class
-    where the page shows several, and the printed score with its unit.
+    The parts are the dataset where the page shows several, the labels entry as in paths unless the
+    line says it, the class where the page shows several, and the printed score with its unit.
     """
     classes = {other.class_name for other in page.columns}
     dataset_part = [column.dataset] if len(page.titles) > 1 else []
     class_part = [column.class_name] if len(classes) > 1 else []
-    parts = [*dataset_part, label_key(column.labels), *class_part, slug(column.score.label)]
+    labels_part = [label_key(column.labels)] if column.labels else []
+    parts = [*dataset_part, *labels_part, *class_part, slug(column.score.label)]
     return "_".join(parts)
 
 
@@ -49,8 +50,8 @@ def to_csv(page: Page) -> str:
     `<name>_std` where several seeds ran and `<name>_undefined`, the count of undefined scores,
     where its column has any.
     """
-    header = _leading(page, "category", "method")
-    rows = [_leading(page, line.row.category, line.row.label) for line in page.lines]
+    header = _leading(page, page.grouping.lower(), "method")
+    rows = [_leading(page, line.labels or line.category, line.row.label) for line in page.lines]
     for position, column in enumerate(page.columns):
         name, score = column_name(page, column), column.score.score
         summaries = [line.numbers[position].summary for line in page.lines]
@@ -79,7 +80,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 def to_markdown(page: Page) -> str:
     """Title, caption, a pipe table (best bold, second best underlined), footnotes and notes."""
     headings = _combined_headings(page)
-    leading = _leading(page, "Category", "Method")
+    leading = _leading(page, page.grouping, "Method")
     lines = [
         f"**{_markdown(page.title)}**",
         "",
@@ -89,7 +90,7 @@ def to_markdown(page: Page) -> str:
         _pipes([":--"] * len(leading) + ["--:"] * len(headings)),
     ]
     for line in page.lines:
-        category = _markdown(line.row.category) if line.opens_category else ""
+        category = _markdown(line.category) if line.opens_category else ""
         cells = _leading(page, category, _markdown(line.row.label))
         lines.append(_pipes(cells + _cells(page, line.numbers, _markdown_number)))
     footnotes = [f"<sup>{mark}</sup> {text}." for mark, text in page.footnotes.items()]
@@ -99,7 +100,7 @@ def to_markdown(page: Page) -> str:
 
 def to_latex(page: Page) -> str:
     """A table environment for booktabs (and graphicx, where the table is wide)."""
-    leading = _leading(page, "Category", "Method")
+    leading = _leading(page, page.grouping, "Method")
     cells = len(page.headings)
     tabular = [
         rf"\begin{{tabular}}{{{'l' * len(leading)}{'c' * cells}}}",
@@ -138,10 +139,10 @@ def to_json(page: Page, settings: Mapping[str, Any], provenance: Mapping[str, An
     numbers = [
         {
             "row": line.row.label,
-            "category": line.row.category,
+            "category": line.category,
             "recipe": line.row.recipe,
             "dataset": column.dataset,
-            "labels": column.labels,
+            "labels": column.labels or line.labels,
             "class": column.class_name,
             "score": column.score.score,
             "unit": unit(column.score.score),
@@ -229,7 +230,7 @@ def _latex_rows(page: Page) -> list[str]:
     for index, line in enumerate(page.lines):
         if line.opens_category and index > 0:
             rows.append(r"\midrule")
-        category = latex(line.row.category) if line.opens_category else ""
+        category = latex(line.category) if line.opens_category else ""
         cells = _leading(page, category, latex(line.row.label))
         rows.append(_ampersands(cells + _cells(page, line.numbers, _latex_number)))
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ ARROWS = {"high": "↑", "low": "↓"}
 
 @dataclass(frozen=True)
 class Column:
-    """One number of each row: a score of a class of a dataset at a labels entry."""
+    """One number of each row: a score of a class of a dataset at a labels entry.
+
+    In a stacked table `labels` is empty: there the line says it.
+    """
 
     dataset: str
     labels: str
@@ -44,9 +48,14 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the page, one number per column; `opens_category` on the first of its category."""
+    """A row of the page, one number per column; `opens_category` on the first of its category.
+
+    In a stacked table `labels` is the entry that the line's numbers are of, else empty.
+    """
 
     row: Row
+    labels: str
+    category: str
     opens_category: bool
     numbers: tuple[Number, ...]
 
@@ -62,6 +71,7 @@ class Page:
         columns: what each number of a line is, datasets outermost, then labels entries, classes
             and scores.
         titles: the printed name of each dataset.
+        grouping: what its categories are, for the heading above them.
         cell_width: how many neighbouring numbers share a printed cell ("68.2/16.9" is two).
         headings: the heading of each printed cell below its labels entry.
         lines: the rows.
@@ -74,6 +84,7 @@ class Page:
     conditions: str
     columns: tuple[Column, ...]
     titles: dict[str, str]
+    grouping: str
     cell_width: int
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -83,22 +94,26 @@ class Page:
     @property
     def has_categories(self) -> bool:
         """Whether any row belongs to a category."""
-        return any(line.row.category for line in self.lines)
+        return any(line.category for line in self.lines)
 
     @property
     def spans(self) -> list[tuple[str, int]]:
         """The headings above `headings`: each labels entry with its number of printed cells.
 
-        Of several datasets each entry is named with its dataset.
+        Of several datasets each entry is named with its dataset; in a stacked table the datasets
+        stand there alone.
         """
-        entries = dict.fromkeys((column.dataset, column.labels) for column in self.columns)
-        several = len({dataset for dataset, _ in entries}) > 1
+        widths = Counter((column.dataset, column.labels) for column in self.columns)
+        several = len(self.titles) > 1
         return [
             (
-                (f"{self.titles[dataset]}, " if several else "") + f"{labels} labeled",
-                len(self.headings) // len(entries),
+                ", ".join(
+                    [self.titles[dataset]] * (several or not labels)
+                    + [f"{labels} labeled"] * bool(labels)
+                ),
+                width // self.cell_width,
             )
-            for dataset, labels in entries
+            for (dataset, labels), width in widths.items()
         ]
 
 
@@ -107,10 +122,16 @@ def columns_of(table: Table) -> list[Column]:
     return [
         Column(dataset, labels, class_name, score)
         for dataset in table.datasets
-        for labels in table.labels
-        for class_name in table.classes
+        for labels in ([""] if table.stacked else table.labels)
+        for class_name in table.classes_of(dataset)
         for score in table.scores
     ]
+
+
+def lines_of(table: Table) -> list[tuple[str, int]]:
+    """The lines of a table in printed order: labels entry (empty unless stacked) and row."""
+    blocks = table.labels if table.stacked else [""]
+    return [(labels, row) for labels in blocks for row in range(len(table.rows))]
 
 
 def lay_out(
@@ -123,16 +144,23 @@ def lay_out(
 
     Args:
         table: what the table shows.
-        summaries: the numbers, [rows of the table][`columns_of` it].
+        summaries: the numbers, [`lines_of` the table][`columns_of` it].
         conditions: the sentence on data, scale, protocol and seeds.
         titles: the printed name of each dataset.
     """
     columns = columns_of(table)
-    ranks = _ranks(table.rows, columns, summaries)
+    count = len(table.rows)
+    ranks = [
+        line
+        for start in range(0, len(summaries), count)  # each block of a stacked table by itself
+        for line in _ranks(table.rows, columns, summaries[start : start + count])
+    ]
     marks = _footnote_marks(summaries)
-    lines = []
-    for index, row in enumerate(table.rows):
-        opens = index == 0 or row.category != table.rows[index - 1].category
+    lines: list[Line] = []
+    for index, (labels, number_of_row) in enumerate(lines_of(table)):
+        row = table.rows[number_of_row]
+        category = f"{labels} labeled" if labels else row.category
+        opens = not lines or category != lines[-1].category
         numbers = [
             Number(
                 summary,
@@ -143,13 +171,14 @@ def lay_out(
             )
             for column, summary, rank in zip(columns, summaries[index], ranks[index], strict=True)
         ]
-        lines.append(Line(row, opens, tuple(numbers)))
+        lines.append(Line(row, labels, category, opens, tuple(numbers)))
     return Page(
         title=table.title,
         caption=table.caption,
         conditions=conditions,
         columns=tuple(columns),
         titles=dict(titles),
+        grouping="Labels" if table.stacked else "Category",
         cell_width=len(table.scores) if table.style == "pairs" else 1,
         headings=tuple(_headings(table)),
         lines=tuple(lines),
@@ -204,16 +233,19 @@ def _footnote_marks(summaries: Sequence[Sequence[Summary]]) -> dict[str, str]:
 
 def _headings(table: Table) -> list[str]:
     """The heading of each printed cell, dataset and labels entry left out."""
-    if table.style == "pairs":
-        per_entry = [class_title(name) for name in table.classes]
-    else:
-        several = len(table.classes) > 1
-        per_entry = [
-            (f"{class_title(name)} " if several else "") + _score_heading(score)
-            for name in table.classes
-            for score in table.scores
-        ]
-    return per_entry * (len(table.datasets) * len(table.labels))
+    headings = []
+    for dataset in table.datasets:
+        names = table.classes_of(dataset)
+        if table.style == "pairs":
+            per_entry = [class_title(name) for name in names]
+        else:
+            per_entry = [
+                (f"{class_title(name)} " if len(names) > 1 else "") + _score_heading(score)
+                for name in names
+                for score in table.scores
+            ]
+        headings += per_entry * (1 if table.stacked else len(table.labels))
+    return headings
 
 
 def _notes(table: Table, summaries: Sequence[Sequence[Summary]]) -> list[str]:
@@ -222,7 +254,7 @@ def _notes(table: Table, summaries: Sequence[Sequence[Summary]]) -> list[str]:
     if table.style == "pairs":
         reading.append(f"Each cell: {' / '.join(map(_score_heading, table.scores))}.")
     reading.append("A class score is the mean over the cases where it is defined.")
-    if AVERAGE in table.classes:
+    if any(AVERAGE in table.classes_of(dataset) for dataset in table.datasets):
         reading.append(
             "The average is the mean of the class scores, undefined where one of them is."
         )
