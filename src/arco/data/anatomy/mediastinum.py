@@ -1,7 +1,7 @@
 """What surrounds a whole heart, much of it with the signal of blood or muscle.
 
 The axes are those of `arco.data.anatomy.whole_heart`: x to the patient's left, y to the back, z up,
-in mm. The tissues are those of `arco.data.anatomy.thorax.draw_tissues`.
+in mm.
 """
 
 from __future__ import annotations
@@ -9,11 +9,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from arco.data.anatomy import thorax
 from arco.data.anatomy.shapes import Ellipsoid, Point
 from arco.data.anatomy.tubes import Organ, Tube
 from arco.data.anatomy.whole_heart import ARTERY_WALL_MM, WholeHeart
 
 _INFINITE = float("inf")
+
+
+def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
+    """The signal of each tissue in one patient's scan, as around a heart in short-axis slices.
+
+    But blood without oxygen is darker: scans of the whole heart prepare for that (T2) to show the
+    coronary arteries.
+    """
+    tissues = thorax.draw_tissues(rng)
+    return tissues | {"right_blood": tissues["blood"] * rng.uniform(0.7, 0.9)}
 
 
 def draw_surroundings(rng: np.random.Generator, heart: WholeHeart) -> list[Organ]:
@@ -65,7 +76,7 @@ def _lung_vessels(rng: np.random.Generator) -> list[Organ]:
 
 def _abdomen(rng: np.random.Generator) -> list[Organ]:
     """Liver with its veins, and the stomach, both under the diaphragm."""
-    top = -rng.uniform(36, 46)
+    top = -rng.uniform(27, 38)
     dome = rng.uniform((70, 62, 40), (84, 74, 55))
     liver = (-42, 8, top - dome[2])
     veins = [

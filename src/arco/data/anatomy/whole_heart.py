@@ -114,7 +114,7 @@ def draw_whole_heart(rng: np.random.Generator) -> WholeHeart:
     fork = np.array((18, -3, 47)) + rng.normal(0, 2, size=3)
     x, y, z = fork.tolist()
     origin = (x, y + 4, z)
-    narrow = rng.uniform(11, 14)
+    narrow = rng.uniform(12, 14.5)
     return WholeHeart(
         base_mm=_point(base),
         axis=_point(axis),
@@ -135,13 +135,13 @@ def draw_whole_heart(rng: np.random.Generator) -> WholeHeart:
             Tube("blood", _point(root), _point(bend), (wide + 1, wide)),
             Tube("blood", _point(bend), (bend[0] + 8, bend[1] + 4, 110), (wide, wide * 0.9)),
         ),
-        aorta_top_mm=atrium[2] + size[2] + rng.uniform(8, 12),
+        aorta_top_mm=atrium[2] + size[2] + rng.uniform(13, 16),
         trunk=Tube("right_blood", _point(valve), _point(fork), (narrow, narrow)),
         branches=(
             Tube("right_blood", origin, (-60, 24, 42), (narrow * 0.8, 7)),
             Tube("right_blood", origin, (58, 36, 50), (narrow * 0.8, 7)),
         ),
-        sleeve_mm=rng.uniform(5, 8),
+        sleeve_mm=rng.uniform(9, 12),
         fat_mm=rng.uniform(0.5, 3),
     )
 

@@ -4,8 +4,8 @@ As in the original: matrix sizes, data types and intensity ranges differ from pa
 and so does the way a scan lies in its file (axes in any order, reversed, or oblique to the body).
 The first patient's label map holds a few voxels of value 421 where 420 is meant.
 
-The field of view is about 150 mm wide, tight around the heart, so that seven structures keep a
-useful size in small images. Voxels are 2 mm wide and 5 to 6.5 mm high, where the original's are
+The field of view is about 140 mm wide, tight around the heart, so that seven structures keep a
+useful size in small images. Voxels are 2 mm wide and 4.5 to 6.5 mm high, where the original's are
 about 1 mm in all directions: a scan is small, and its axial slices stay square.
 """
 
@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from arco.data.anatomy.mediastinum import draw_surroundings
+from arco.data.anatomy.mediastinum import draw_surroundings, draw_tissues
 from arco.data.anatomy.scanner import Scanner
 from arco.data.anatomy.shapes import Grid, distort, make_grid, texture
-from arco.data.anatomy.thorax import draw_tissues
 from arco.data.anatomy.tubes import paint_organs
 from arco.data.anatomy.whole_heart import LABELS, draw_whole_heart, paint_whole_heart
 from arco.data.phantom_files import patient_generator, phantom_folder, write_nifti
@@ -39,7 +38,7 @@ _ORIENTATIONS = ("LPS", "RAS", "PIR", "LIP", "ASL", "RSA")
 _STORED = ((np.int16, 300.0, 2000.0), (np.uint16, 300.0, 4000.0), (np.float32, 80.0, 4000.0))
 """Data types of images, with the range of their brightest tissue."""
 
-_CENTER_MM = (-2.0, 3.0, 2.0)
+_CENTER_MM = (-4.0, 1.0, 6.0)
 """The middle of the field of view, seen from the heart."""
 
 
@@ -94,10 +93,10 @@ def _draw_geometry(rng: np.random.Generator) -> tuple[Grid, Matrix]:
     The patient lies a little turned in the scanner, which no header tells. Half of the scans are
     oblique to the body besides, which their affines do tell.
     """
-    pixel_mm = float(np.float32(rng.uniform(1.95, 2.2)))
-    width, depth = np.rint(rng.uniform(142, 158, size=2) / pixel_mm).astype(int).tolist()
+    pixel_mm = float(np.float32(rng.uniform(1.85, 2.05)))
+    width, depth = np.rint(rng.uniform(132, 146, size=2) / pixel_mm).astype(int).tolist()
     slices = int(rng.integers(18, 25))
-    slice_mm = float(np.clip(rng.uniform(116, 128) / slices, 5, 6.5).round(1))
+    slice_mm = float(np.clip(rng.uniform(106, 116) / slices, 4.5, 6.5).round(1))
     grid = make_grid((width, depth, slices), (pixel_mm, pixel_mm, slice_mm))
     grid = distort(grid, rng, amplitude_mm=1.5, wavelength_mm=(40, 100))
     pose = Rotation.from_euler("xyz", rng.normal(0, 5, size=3), degrees=True).as_matrix()
