@@ -68,6 +68,7 @@ class WholeHeart:
         outflow: the piece of it that leads to the pulmonary artery.
         left_atrium, roof: two bodies that blend into one.
         appendage: the left atrium's blind sac.
+        vestibule: the piece of it that leads to the mitral valve.
         right_atrium: the right one.
         aorta: its root and the piece above.
         aorta_top_mm: the height where its label ends.
@@ -86,6 +87,7 @@ class WholeHeart:
     left_atrium: Ellipsoid
     roof: Ellipsoid
     appendage: Tube
+    vestibule: Tube
     right_atrium: Ellipsoid
     aorta: tuple[Tube, Tube]
     aorta_top_mm: float
@@ -125,6 +127,7 @@ def draw_whole_heart(rng: np.random.Generator) -> WholeHeart:
         left_atrium=Ellipsoid("blood", _point(atrium), _point(size), rng.normal(0.1, 0.15)),
         roof=Ellipsoid("blood", _point(atrium + shift), _point(0.7 * size), rng.normal(0, 0.3)),
         appendage=Tube("blood", _point(ear), _point(ear + np.array((10, -10, 4))), (8, 5)),
+        vestibule=Tube("blood", _point(atrium), _point(base - 5 * to_right), (15, 15)),
         right_atrium=Ellipsoid(
             "right_blood",
             _point(np.array((-41, -4, -5)) + rng.normal(0, 2.5, size=3)),
@@ -211,7 +214,8 @@ _WALLS_MM = {
 def _surfaces(heart: WholeHeart, grid: Grid) -> dict[str, Volume]:
     """[*S] float32 distances to each structure, negative inside; those of the muscle enclose lv."""
     depth = beyond(grid, heart.base_mm, heart.axis)
-    muscle = np.maximum(heart.muscle.distance_mm(grid), -depth)
+    closed = heart.muscle.distance_mm(grid)
+    muscle = np.maximum(closed, -depth)
     cavity = np.maximum(heart.cavity.distance_mm(grid), -depth)
     root, ascending = (tube.distance_mm(grid) for tube in heart.aorta)
     aorta = np.maximum(blended(root, ascending, 6), depth)
@@ -222,9 +226,11 @@ def _surfaces(heart: WholeHeart, grid: Grid) -> dict[str, Volume]:
     artery = _without(np.maximum(trunk, before_valve), (aorta, 2 * ARTERY_WALL_MM), (muscle, 1))
     right = blended(heart.right.distance_mm(grid), heart.outflow.distance_mm(grid), 10)
     right = np.maximum(right, -depth - np.float32(_RIGHT_BASE_MM))
-    right = _without(right, (muscle, 0), (aorta, 3), (artery, 0))
+    right = _without(right, (closed, 0), (aorta, 3), (artery, 0))
     left = blended(heart.left_atrium.distance_mm(grid), heart.roof.distance_mm(grid), 10)
-    left = np.maximum(blended(left, heart.appendage.distance_mm(grid), 6), depth)
+    for tube in (heart.appendage, heart.vestibule):
+        left = blended(left, tube.distance_mm(grid), 6)
+    left = np.maximum(left, depth)
     left = _without(left, (aorta, 3), (artery, 3))
     atrium = np.maximum(heart.right_atrium.distance_mm(grid), depth + np.float32(_RIGHT_BASE_MM))
     atrium = _without(atrium, (left, 2 * ATRIAL_WALL_MM), (aorta, 3), (right, 0))
