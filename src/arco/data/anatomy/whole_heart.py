@@ -214,26 +214,25 @@ _WALLS_MM = {
 def _surfaces(heart: WholeHeart, grid: Grid) -> dict[str, Volume]:
     """[*S] float32 distances to each structure, negative inside; those of the muscle enclose lv."""
     depth = beyond(grid, heart.base_mm, heart.axis)
-    closed = heart.muscle.distance_mm(grid)
-    muscle = np.maximum(closed, -depth)
-    cavity = np.maximum(heart.cavity.distance_mm(grid), -depth)
+    outer, inner = heart.muscle.distance_mm(grid), heart.cavity.distance_mm(grid)
+    muscle, cavity = np.maximum(outer, -depth), np.maximum(inner, -depth)
     root, ascending = (tube.distance_mm(grid) for tube in heart.aorta)
     aorta = np.maximum(blended(root, ascending, 6), depth)
     trunk = blended(heart.trunk.distance_mm(grid), heart.branches[0].distance_mm(grid), 6)
     trunk = blended(trunk, heart.branches[1].distance_mm(grid), 6)
     heading = np.subtract(heart.trunk.end_mm, heart.trunk.start_mm)
     before_valve = -beyond(grid, heart.trunk.start_mm, _point(_unit(heading)))
-    artery = _without(np.maximum(trunk, before_valve), (aorta, 2 * ARTERY_WALL_MM), (muscle, 1))
+    artery = _without(np.maximum(trunk, before_valve), (inner, 6), (aorta, 3), (muscle, 1))
     right = blended(heart.right.distance_mm(grid), heart.outflow.distance_mm(grid), 10)
     right = np.maximum(right, -depth - np.float32(_RIGHT_BASE_MM))
-    right = _without(right, (closed, 0), (aorta, 3), (artery, 0))
+    right = _without(right, (outer, 0), (aorta, 3), (artery, 0))
     left = blended(heart.left_atrium.distance_mm(grid), heart.roof.distance_mm(grid), 10)
     for tube in (heart.appendage, heart.vestibule):
         left = blended(left, tube.distance_mm(grid), 6)
     left = np.maximum(left, depth)
     left = _without(left, (aorta, 3), (artery, 3))
     atrium = np.maximum(heart.right_atrium.distance_mm(grid), depth + np.float32(_RIGHT_BASE_MM))
-    atrium = _without(atrium, (left, 2 * ATRIAL_WALL_MM), (aorta, 3), (right, 0))
+    atrium = _without(atrium, (left, 4), (aorta, 3), (right, 0))
     return {
         "lv": cavity, "rv": right, "la": left, "ra": atrium, "myo": muscle, "aa": aorta,
         "pa": artery,
