@@ -183,6 +183,10 @@ class Plan:
         # Left out where there is none, so that other datasets' jobs stay as they were.
         if dataset.crop is not None:
             entry["crop"] = dataset.crop.model_dump()
+        if dataset.slices != "file":
+            entry["slices"] = dataset.slices
+        if dataset.label_aliases:
+            entry["label_aliases"] = [list(item) for item in sorted(dataset.label_aliases.items())]
         # A dict compares without regard to order, but the order of classes numbers them.
         entry["classes"] = [list(item) for item in entry["classes"].items()]
         return {"version": self.parameters.sections.versions.prepare, "dataset": name, **entry}

@@ -96,6 +96,9 @@ class Dataset(Settings):
     the [Z, H, W] of the patches that training and sliding-window inference cut out of volumes, and
     `spacing_mm` the [z, y, x] that volumes are resampled to; null keeps the file's own spacing.
     `crop` prepares only a part of each volume; null prepares all of it.
+    `slices` says along which axis two spatial axes are cut out of a volume: `file`, the last of the
+    file, or `axial`, from the feet to the head, where files of one dataset lie in different ways.
+    `label_aliases` names further values of the label files and the class value each stands for.
     `training` replaces single keys of every method's training settings on this dataset.
     """
 
@@ -105,7 +108,9 @@ class Dataset(Settings):
     root: str
     subsets: list[str]
     classes: dict[str, NonNegativeInt]
+    label_aliases: dict[NonNegativeInt, NonNegativeInt] = Field(default_factory=dict)
     spatial_axes: Literal[2, 3]
+    slices: Literal["file", "axial"] = "file"
     image_size: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)]
     spacing_mm: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
     crop: Crop | None = None
@@ -129,6 +134,21 @@ class Dataset(Settings):
             raise ValueError("spacing_mm is for three spatial axes; slices go by image_size")
         if self.crop is not None and axes == 2:
             raise ValueError("crop is for three spatial axes; slices are prepared whole")
+        if self.slices != "file" and axes == 3:
+            raise ValueError("slices is for two spatial axes; volumes are always turned alike")
+        return self
+
+    @model_validator(mode="after")
+    def _aliases_are_of_classes(self) -> Dataset:
+        known = set(self.classes.values())
+        for alias, value in self.label_aliases.items():
+            if alias in known:
+                raise ValueError(f"label_aliases: {alias} is the value of a class; remove it")
+            if value not in known:
+                raise ValueError(
+                    f"label_aliases: {alias} stands for {value}, which no class has; write one of "
+                    f"{', '.join(map(str, self.classes.values()))}"
+                )
         return self
 
 

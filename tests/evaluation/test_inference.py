@@ -7,7 +7,7 @@ import torch
 from small_prepared import CLASSES, Oracle, heart, scan
 from torch import nn
 
-from arco.data.geometry import geometry_of, to_prepared
+from arco.data.geometry import geometry_of, to_prepared, turned
 from arco.data.manifest import Geometry
 from arco.evaluation.inference import plane_size, predict_volume
 from arco.evaluation.metrics import dice
@@ -51,6 +51,19 @@ def test_an_oracle_gives_back_the_truth_in_every_orientation(orientation, factor
     predicted = predict(Oracle(), seen, geometry_of(image))
     assert predicted.dtype == np.uint8
     np.testing.assert_array_equal(predicted, truth)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_an_oracle_on_axial_slices_gives_back_the_truth_of_every_file(orientation):
+    image = sitk.DICOMOrient(scan(heart((20, 17, 5), np.random.default_rng(0))), orientation)
+    upright = turned(image)
+    region, (width, height, depth) = geometry_of(upright), upright.GetSize()
+    assert (depth, height, width) == (5, 17, 20)
+    seen = prepared_labels_as_image(upright, (2 * height, 2 * width))
+    predicted = predict_volume(
+        Oracle(), seen, geometry_of(image), batch_slices=2, device=CPU, region=region
+    )
+    np.testing.assert_array_equal(predicted, sitk.GetArrayFromImage(image))
 
 
 @pytest.mark.parametrize("image_size", [(64, 80), (40, 40)])

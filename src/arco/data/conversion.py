@@ -8,7 +8,7 @@ interpolated linearly, where the public loaders take the nearest pixel. Loads no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ class PreparationSettings:
         version: raised whenever this code changes what it writes.
         spacing_mm: (z, y, x) that whole volumes are resampled to; None keeps their own.
         crop: the part of whole volumes that is prepared; None: all of it.
+        axial: slices run from the feet to the head, however the file's axes lie.
+        label_aliases: further values in the label files, and the class value each stands for.
     """
 
     classes: Mapping[str, int]
@@ -45,6 +47,8 @@ class PreparationSettings:
     version: int
     spacing_mm: tuple[float, float, float] | None = None
     crop: cropping.Crop | None = None
+    axial: bool = False
+    label_aliases: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,15 @@ def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) 
     notes = []
     for path, scan in zip([*images[1:], label], [*scans[1:], labels], strict=True):
         notes += _check_same_grid(images[0], native, path, geometry.geometry_of(scan))
-    truth, oddities = class_indices(sitk.GetArrayFromImage(labels), settings.classes, label)
+    values, aliases = sitk.GetArrayFromImage(labels), settings.label_aliases
+    truth, oddities = class_indices(values, settings.classes, label, aliases)
     placed = geometry.placed(truth, native)
     names = list(settings.classes)
     region = None
+    if settings.axial:
+        # All of the scan, but turned: what carries predictions back has to know.
+        scans, placed = [geometry.turned(scan) for scan in scans], geometry.turned(placed)
+        region = geometry.geometry_of(placed)
     if settings.crop is not None:
         region = cropping.crop_region(placed, settings.crop)
         scans = [cropping.cut_out(scan, region) for scan in scans]
@@ -136,7 +145,10 @@ def scaled(scan: sitk.Image, path: Path, window: tuple[float, float] | None) -> 
 
 
 def class_indices(
-    values: np.ndarray, classes: Mapping[str, int], path: Path
+    values: np.ndarray,
+    classes: Mapping[str, int],
+    path: Path,
+    aliases: Mapping[int, int] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """Label values as class indices.
 
@@ -144,6 +156,7 @@ def class_indices(
         values: label map of any shape and numeric type; floats must hold whole numbers.
         classes: value by class name; the position of a class is its index.
         path: the file, for messages.
+        aliases: further values, and the class value that each stands for.
 
     Returns:
         uint8 indices of the same shape, and notes on what was odd.
@@ -159,14 +172,20 @@ def class_indices(
                 "it again with nearest neighbours"
             )
         notes.append(f"labels are stored as {values.dtype}")
+    aliases = aliases or {}
     known = list(classes.values())
-    if values.min() < 0 or values.max() > max(known):
-        raise _unknown_values(values, classes, path)
-    table = np.full(max(known) + 1, len(known), dtype=np.uint8)
+    readable = [*known, *aliases]
+    if values.min() < 0 or values.max() > max(readable):
+        raise _unknown_values(values, classes, aliases, path)
+    table = np.full(max(readable) + 1, len(known), dtype=np.uint8)
     table[known] = np.arange(len(known))
-    indices: np.ndarray = table[values.astype(np.intp) if notes else values]
+    for alias, value in aliases.items():
+        table[alias] = table[value]
+        if count := np.count_nonzero(values == alias):
+            notes.append(f"{count} voxels of value {alias} are read as {value}")
+    indices: np.ndarray = table[values.astype(np.intp) if values.dtype.kind == "f" else values]
     if indices.max() == len(known):
-        raise _unknown_values(values, classes, path)
+        raise _unknown_values(values, classes, aliases, path)
     if not indices.any():
         raise ArcoError(
             f"{path} is empty: every voxel is {next(iter(classes))}; restore the label map or "
@@ -175,13 +194,15 @@ def class_indices(
     return indices, notes
 
 
-def _unknown_values(values: np.ndarray, classes: Mapping[str, int], path: Path) -> ArcoError:
-    unknown = np.setdiff1d(values, list(classes.values()))
+def _unknown_values(
+    values: np.ndarray, classes: Mapping[str, int], aliases: Mapping[int, int], path: Path
+) -> ArcoError:
+    unknown = np.setdiff1d(values, [*classes.values(), *aliases])
     shown = ", ".join(f"{value:g}" for value in unknown[:5]) + ", ..." * (len(unknown) > 5)
     known = ", ".join(f"{value} {name}" for name, value in classes.items())
     return ArcoError(
         f"{path} holds label values of no class ({shown}); the classes are {known}: correct the "
-        "file or the dataset's classes in params.yaml"
+        "file or the dataset's classes or label_aliases in params.yaml"
     )
 
 

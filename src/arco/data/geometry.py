@@ -111,6 +111,15 @@ def canonical_orientation(orientation: str, *, sliced: bool) -> str:
     return CANONICAL.replace(last, "") + last
 
 
+def turned(image: sitk.Image) -> sitk.Image:
+    """The scan with its axes swapped and reversed so that they run as LPS; nothing is resampled.
+
+    An oblique scan stays oblique: its axes are then those nearest to left, posterior and superior.
+    """
+    canonical: sitk.Image = sitk.DICOMOrient(image, CANONICAL)
+    return canonical
+
+
 def to_prepared(
     image: sitk.Image,
     image_size: Sequence[int] | None,
@@ -160,7 +169,8 @@ def to_native(
         geometry: the native grid.
         image_size: what `to_prepared` was given.
         spacing_mm: what `to_prepared` was given.
-        region: the part of the scan that was prepared, in canonical orientation; None: all of it.
+        region: the part of the scan that was prepared, in canonical orientation; None: all of it,
+            turned as `to_prepared` turns the file.
 
     Returns:
         Array over (z, y, x) of the native file, of the same type; each voxel takes the class of

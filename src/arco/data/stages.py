@@ -61,6 +61,8 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             intensity_window=None if window is None else (window[0], window[1]),
             version=settings["version"],
             crop=None if crop is None else _crop(crop),
+            axial=settings.get("slices") == "axial",
+            label_aliases=dict(settings.get("label_aliases", [])),
         ),
         source=settings["source"],
         workers=workers,

@@ -67,7 +67,12 @@ class Evaluation:
         geometry = record.geometry
         if self.window is None:
             return predict_volume(
-                self.network, image, geometry, batch_slices=BATCH_SLICES, device=self.device
+                self.network,
+                image,
+                geometry,
+                batch_slices=BATCH_SLICES,
+                device=self.device,
+                region=record.region,
             )
         labels = predict_patches(self.network, image, self.image_size, self.window, self.device)
         spacing_mm = self.manifest.settings["spacing_mm"]

@@ -26,6 +26,7 @@ def predict_volume(
     *,
     batch_slices: int,
     device: torch.device,
+    region: Geometry | None = None,
 ) -> npt.NDArray[np.uint8]:
     """The predicted class of every voxel of a scan, slice by slice.
 
@@ -38,12 +39,14 @@ def predict_volume(
         geometry: the native grid of the scan.
         batch_slices: slices the network sees at a time, a bound on memory.
         device: where the network is.
+        region: the part of that grid that the image shows, in canonical orientation; None: all of
+            it, in slices along the file's last axis.
 
     Returns:
         Class indices over (z, y, x) of the native file.
     """
     network.eval()
-    size = plane_size(geometry)
+    size = plane_size(region or geometry)
     labels = np.empty((image.shape[1], *size), dtype=np.uint8)
     for start in range(0, len(labels), batch_slices):
         part = slice(start, start + batch_slices)
@@ -51,7 +54,7 @@ def predict_volume(
         # Two thirds of the time, where the network's weights have the same memory format.
         slices = slices.to(device, memory_format=torch.channels_last)
         labels[part] = _classify(network(slices), size).cpu().numpy()
-    return np.asarray(to_native(labels, geometry, size), dtype=np.uint8)
+    return np.asarray(to_native(labels, geometry, size, region=region), dtype=np.uint8)
 
 
 def plane_size(geometry: Geometry) -> tuple[int, int]:

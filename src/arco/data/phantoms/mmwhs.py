@@ -1,0 +1,148 @@
+"""Synthetic whole hearts in the layout of `arco.data.layouts.mmwhs`, MR scans.
+
+As in the original: matrix sizes, data types and intensity ranges differ from patient to patient,
+and so does the way a scan lies in its file (axes in any order, reversed, or oblique to the body).
+The first patient's label map holds a few voxels of value 421 where 420 is meant.
+
+The field of view is about 140 mm wide, tight around the heart, so that seven structures keep a
+useful size in small images. Voxels are 2 mm wide and 4.5 to 6.5 mm high, where the original's are
+about 1 mm in all directions: a scan is small, and its axial slices stay square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.transform import Rotation
+
+from arco.data.anatomy.mediastinum import draw_surroundings, draw_tissues
+from arco.data.anatomy.scanner import Scanner
+from arco.data.anatomy.shapes import Grid, distort, make_grid, texture
+from arco.data.anatomy.tubes import paint_organs
+from arco.data.anatomy.whole_heart import LABELS, draw_whole_heart, paint_whole_heart
+from arco.data.phantom_files import patient_generator, phantom_folder, write_nifti
+
+Array = npt.NDArray[np.generic]
+Matrix = npt.NDArray[np.float64]
+
+STRAY = 421
+"""A value in label files of the original that means 420, the left atrium."""
+
+_LPS = "LPSRAI"
+_ORIENTATIONS = ("LPS", "RAS", "PIR", "LIP", "ASL", "RSA")
+"""Where the axes of a file point: axial, axial reversed, sagittal, coronal, ..."""
+
+_STORED = ((np.int16, 300.0, 2000.0), (np.uint16, 300.0, 4000.0), (np.float32, 80.0, 4000.0))
+"""Data types of images, with the range of their brightest tissue."""
+
+_CENTER_MM = (-4.0, 1.0, 6.0)
+"""The middle of the field of view, seen from the heart."""
+
+
+def write_phantoms(
+    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write `patients` synthetic patients, a scan each, below `out`/mr_train.
+
+    Args:
+        out: folder of the dataset; replaced if it holds phantoms.
+        patients: how many. Patient k is the same however many are written.
+        seed: of all random numbers; equal seeds give equal bytes.
+        progress: called with the patients done and `patients`, after each.
+
+    Raises:
+        ArcoError: see `arco.data.phantom_files.phantom_folder`.
+    """
+    with phantom_folder(out, patients, seed) as root:
+        for folder in ("mr_train", "mr_test"):
+            (root / folder).mkdir()
+        for number in range(1, patients + 1):
+            image, label, affine = _draw_scan(patient_generator(seed, number), stray=number == 1)
+            stem = root / "mr_train" / f"mr_train_{1000 + number}"
+            write_nifti(stem.with_name(f"{stem.name}_image.nii.gz"), image, affine)
+            write_nifti(stem.with_name(f"{stem.name}_label.nii.gz"), label, affine)
+            if progress is not None:
+                progress(number, patients)
+        # No label map of it was published; no reader may take it for a case.
+        (root / "mr_test" / "mr_test_2001_image.nii.gz").write_bytes(b"")
+
+
+def _draw_scan(rng: np.random.Generator, *, stray: bool) -> tuple[Array, Array, Matrix]:
+    """Image and label map of one patient, as their file stores them, and its affine."""
+    grid, affine = _draw_geometry(rng)
+    heart, tissues = draw_whole_heart(rng), draw_tissues(rng)
+    signal = np.full(grid.shape, tissues["air"], dtype=np.float32)
+    paint_organs([signal], draw_surroundings(rng, heart), [tissues], grid)
+    label = paint_whole_heart(heart, signal, tissues, grid)
+    signal *= 1 + np.float32(0.07) * texture(grid, rng, 2.5)
+    image = _draw_scanner(rng).image(signal, grid, rng)
+    if stray:
+        atrium = np.flatnonzero(label == LABELS["la"])
+        label.flat[rng.choice(atrium, 5, replace=False)] = STRAY
+    orientation = str(rng.choice(_ORIENTATIONS))
+    image, turned = stored(image, affine, orientation)
+    return image, stored(label, affine, orientation)[0], turned
+
+
+def _draw_geometry(rng: np.random.Generator) -> tuple[Grid, Matrix]:
+    """Voxel positions in the heart's own frame, and the affine of an array along L, P, S.
+
+    The patient lies a little turned in the scanner, which no header tells. Half of the scans are
+    oblique to the body besides, which their affines do tell.
+    """
+    pixel_mm = float(np.float32(rng.uniform(1.85, 2.05)))
+    width, depth = np.rint(rng.uniform(132, 146, size=2) / pixel_mm).astype(int).tolist()
+    slices = int(rng.integers(18, 25))
+    slice_mm = float(np.clip(rng.uniform(106, 116) / slices, 4.5, 6.5).round(1))
+    grid = make_grid((width, depth, slices), (pixel_mm, pixel_mm, slice_mm))
+    grid = distort(grid, rng, amplitude_mm=1.5, wavelength_mm=(40, 100))
+    pose = Rotation.from_euler("xyz", rng.normal(0, 5, size=3), degrees=True).as_matrix()
+    tilt = np.eye(3)
+    if rng.random() < 0.5:
+        tilt = Rotation.from_euler("xyz", rng.normal(0, 8, size=3), degrees=True).as_matrix()
+    scale = np.exp(rng.normal(0, 0.06))
+    shift_mm = np.array(_CENTER_MM) + rng.normal(0, 3, size=3)
+    position_mm = np.tensordot((pose @ tilt / scale).astype(np.float32), grid.position_mm, axes=1)
+    position_mm += shift_mm.astype(np.float32).reshape(3, 1, 1, 1)
+    affine = np.eye(4)
+    # Files count to the right, the front and up.
+    affine[:3, :3] = np.diag([-1.0, -1.0, 1.0]) @ tilt @ np.diag(grid.spacing_mm)
+    affine[:3, 3] = rng.uniform((60, 40, -90), (160, 150, 40)).round(3)
+    return Grid(position_mm, grid.spacing_mm), affine
+
+
+def stored(array: Array, affine: Matrix, orientation: str) -> tuple[Array, Matrix]:
+    """An array along L, P, S and its affine, with axes that point elsewhere instead.
+
+    Args:
+        array: [x, y, z].
+        affine: of that array.
+        orientation: where the axes shall point, such as `PIR`.
+    """
+    places = [_LPS.index(letter) for letter in orientation]
+    axes = [place % 3 for place in places]
+    array, affine = array.transpose(axes), affine[:, [*axes, 3]]
+    for axis, place in enumerate(places):
+        if place >= 3:
+            affine[:, 3] += affine[:, axis] * (array.shape[axis] - 1)
+            affine[:, axis] *= -1
+            array = np.flip(array, axis)
+    return np.ascontiguousarray(array), affine
+
+
+def _draw_scanner(rng: np.random.Generator) -> Scanner:
+    """A scanner for one patient."""
+    blur = rng.uniform(0.3, 0.6)
+    dtype, lowest, highest = _STORED[rng.integers(len(_STORED))]
+    return Scanner(
+        dtype=dtype,
+        maximum=float(np.exp(rng.uniform(np.log(lowest), np.log(highest)))),
+        gamma=rng.uniform(0.75, 1.35),
+        blur=(blur, blur, 0.2),
+        noise=rng.uniform(0.015, 0.045),
+        tilt=(*rng.normal(0, 0.15, size=2).tolist(), rng.normal(0, 0.08)),
+        shading=rng.uniform(-0.25, 0.1),
+    )
