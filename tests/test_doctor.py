@@ -60,7 +60,7 @@ def test_a_partial_download_is_a_warning_that_names_who_is_missing(make_plan, tm
     (dataset,) = report.datasets
     assert dataset.finding.level is Level.WARNING
     assert dataset.finding.detail.startswith("196 of 200 cases of 98 patients")
-    assert "nothing of 2 patients (patient050, patient051)" in dataset.finding.fix
+    assert "missing: 2 patients (patient050, patient051)" in dataset.finding.fix
     assert dataset.missing == ("patient050", "patient051")
     assert report.healthy
 
@@ -77,7 +77,7 @@ def test_cases_that_lack_a_file_are_counted_and_the_files_named(make_plan, tmp_p
     assert dataset.finding.level is Level.WARNING
     assert dataset.finding.detail.startswith("85 of 100 cases of 85 patients")
     files = [f"Training Set/CASE{number:03d}/laendo.nrrd" for number in (5, 8)]
-    assert f"2 cases lack a file ({', '.join(files)})" in dataset.finding.fix
+    assert f"missing: 2 files ({', '.join(files)})" in dataset.finding.fix
     assert list(dataset.missing) == files
     assert not caplog.records  # said once, in the report
     text = examine(make_plan(datasets={"heart": {"layout": "la"}})).text()

@@ -50,12 +50,8 @@ class Inventory:
     def gaps(self, root: Path, most: int) -> str:
         """What is missing, in words: at most so many names of each kind; empty if nothing is."""
         files = [str(path.relative_to(root)) for path in self.incomplete]
-        parts = []
-        if files:
-            parts.append(f"{len(files)} cases lack a file ({_listed(files, most)})")
-        if self.absent:
-            parts.append(f"nothing of {len(self.absent)} patients ({_listed(self.absent, most)})")
-        return "; ".join(parts)
+        found = [("file", files), ("patient", self.absent)]
+        return "; ".join(_listed(names, kind, most) for kind, names in found if names)
 
 
 def take_inventory(layout: ModuleType, root: Path, subsets: Sequence[str]) -> Inventory:
@@ -80,6 +76,8 @@ def take_inventory(layout: ModuleType, root: Path, subsets: Sequence[str]) -> In
     return Inventory(cases, expected, tuple(incomplete), absent)
 
 
-def _listed(names: Sequence[str], most: int) -> str:
+def _listed(names: Sequence[str], kind: str, most: int) -> str:
+    """Such as `3 files (a, b and 1 more)`."""
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    shown = ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return f"{len(names)} {kind}{'s' * (len(names) > 1)} ({shown})"

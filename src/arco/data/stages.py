@@ -62,7 +62,7 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             "%s: preparing %s of the complete download%s",
             root,
             inventory.count,
-            gaps and f": {gaps}",
+            gaps and f", missing: {gaps}",
         )
     window, crop = settings["intensity_window"], settings.get("crop")
     prepare_dataset(
