@@ -48,7 +48,7 @@ def crop_region(labels: sitk.Image, crop: Crop) -> Geometry:
             grid.
         crop: the box.
     """
-    canonical = geometry.turned(labels, geometry.CANONICAL)
+    canonical = geometry.turned(labels)
     shape = canonical.GetSize()[::-1]
     if crop.region == "label":
         foreground = sitk.GetArrayViewFromImage(canonical) > 0
@@ -91,7 +91,7 @@ def grown(interval: Interval, length: int, size: int | None, margin: int) -> Int
 
 def cut_out(image: sitk.Image, region: Geometry) -> sitk.Image:
     """The part of a scan that lies in `region`, in canonical orientation."""
-    canonical = geometry.turned(image, geometry.CANONICAL)
+    canonical = geometry.turned(image)
     first = canonical.TransformPhysicalPointToIndex(region.origin_mm)
     part: sitk.Image = sitk.RegionOfInterest(canonical, region.size, first)
     return part

@@ -186,8 +186,11 @@ def write_labels(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
             ) from error
 
 
-def turned(image: sitk.Image, orientation: str) -> sitk.Image:
-    """The image with its axes permuted and flipped to `orientation`; itself where they are so."""
+def turned(image: sitk.Image, orientation: str = CANONICAL) -> sitk.Image:
+    """The scan with its axes swapped and reversed to run as `orientation`; nothing is resampled.
+
+    An oblique scan stays oblique. Where the axes run so already, it is the scan itself.
+    """
     if geometry_of(image).orientation == orientation:
         return image
     other: sitk.Image = sitk.DICOMOrient(image, orientation)
