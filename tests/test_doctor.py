@@ -46,10 +46,42 @@ def test_a_missing_download_is_a_warning_that_says_where_to_get_it(make_plan):
 
 
 def test_a_complete_dataset_is_counted_in_cases_and_patients(make_plan, tmp_path):
-    write_patients(tmp_path / "data/raw/heart", [1, 2, 3, 4])
+    write_patients(tmp_path / "data/raw/heart", range(1, 101))
     dataset = the_dataset(make_plan())
-    assert (dataset.cases, dataset.patients, dataset.expected_patients) == (8, 4, 4)
+    assert (dataset.cases, dataset.patients, dataset.expected_patients) == (200, 100, 4)
+    assert (dataset.expected_cases, dataset.missing) == (200, ())
     assert dataset.finding.level is Level.OK
+    assert dataset.finding.detail == "200 cases of 100 patients; the split needs 4 patients"
+
+
+def test_a_partial_download_is_a_warning_that_names_who_is_missing(make_plan, tmp_path):
+    write_patients(tmp_path / "data/raw/heart", [*range(1, 50), *range(52, 101)])
+    report = examine(make_plan())
+    (dataset,) = report.datasets
+    assert dataset.finding.level is Level.WARNING
+    assert dataset.finding.detail.startswith("196 of 200 cases of 98 patients")
+    assert "missing: 2 patients (patient050, patient051)" in dataset.finding.fix
+    assert dataset.missing == ("patient050", "patient051")
+    assert report.healthy
+
+
+def test_cases_that_lack_a_file_are_counted_and_the_files_named(make_plan, tmp_path, caplog):
+    root = tmp_path / "data/raw/heart"
+    for number in range(87):
+        folder = root / "Training Set" / f"CASE{number:03d}"
+        folder.mkdir(parents=True)
+        (folder / "lgemri.nrrd").touch()
+        if number not in (5, 8):
+            (folder / "laendo.nrrd").touch()
+    dataset = the_dataset(make_plan(datasets={"heart": {"layout": "la"}}))
+    assert dataset.finding.level is Level.WARNING
+    assert dataset.finding.detail.startswith("85 of 100 cases of 85 patients")
+    files = [f"Training Set/CASE{number:03d}/laendo.nrrd" for number in (5, 8)]
+    assert f"missing: 2 files ({', '.join(files)})" in dataset.finding.fix
+    assert list(dataset.missing) == files
+    assert not caplog.records  # said once, in the report
+    text = examine(make_plan(datasets={"heart": {"layout": "la"}})).text()
+    assert "warning: heart: 85 of 100 cases" in text
 
 
 def test_fewer_patients_than_the_split_needs_is_an_error(make_plan, tmp_path):
@@ -57,7 +89,7 @@ def test_fewer_patients_than_the_split_needs_is_an_error(make_plan, tmp_path):
     report = examine(make_plan())
     (dataset,) = report.datasets
     assert dataset.finding.level is Level.ERROR
-    assert "6 cases of 3 patients; the split needs 4" in dataset.finding.detail
+    assert "6 of 200 cases of 3 patients; the split needs 4" in dataset.finding.detail
     assert "datasets.heart.split" in dataset.finding.fix
     assert not report.healthy
 

@@ -77,7 +77,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = add_job("prepare", run_prepare, "original layout to prepared arrays and a manifest")
     command.add_argument("dataset", nargs="?")
-    command.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    command.add_argument(
+        "--workers",
+        "--cores",
+        type=int,
+        default=1,
+        help="processes that share the cases (default: 1)",
+    )
 
     command = add_job("split", run_split, "draw train, val and test, or choose the labeled cases")
     command.add_argument("dataset", nargs="?")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from arco import registry
 from arco.console import aligned
-from arco.data.cases import RawCase
+from arco.data.completeness import Inventory, take_inventory
 from arco.errors import ArcoError
 from arco.plan import Plan
 from arco.schema import Dataset
@@ -29,6 +29,9 @@ from arco.trees import Tree
 DISTRIBUTION = "arco-reproduction"
 LOW_DISK_BYTES = 2 * 1024**3
 """Below this much free space a warning: prepared data, weights and predictions take about 1 GB."""
+
+MOST_NAMES = 10
+"""Missing files that are named; --json lists them all."""
 
 
 class Level(StrEnum):
@@ -58,6 +61,9 @@ class DatasetFinding:
         cases, patients: how many the layout finds; 0 where it finds none.
         expected_patients: how many the split needs.
         finding: the verdict.
+        expected_cases: of the complete download; None where nobody knows, or for phantoms.
+        missing: a file of each case that is left out for want of it, below `root`, and the names
+            of patients who are absent altogether, where they are known.
     """
 
     name: str
@@ -67,6 +73,8 @@ class DatasetFinding:
     patients: int
     expected_patients: int
     finding: Finding
+    expected_cases: int | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,18 +204,32 @@ def _dataset(plan: Plan, name: str, entry: Dataset) -> DatasetFinding:
     is_phantom = entry.source == "phantom"
     root = plan.parameters.root / (plan.paths.phantom(name) if is_phantom else entry.root)
     expected = entry.split.train + entry.split.val + entry.split.test
-    mend = f"delete {root}; it is written again when needed" if is_phantom else None
-    cases: list[RawCase] = []
+    inventory = Inventory([], None, (), ())
     if not _has_files(root):
         finding = _absent(name, entry)
     else:
+        mend = f"delete {root}; it is written again when needed" if is_phantom else None
+        layout = registry.load("data/layouts", entry.layout)
         try:
-            cases = registry.load("data/layouts", entry.layout).find_cases(root, entry.subsets)
-            finding = _counted(name, cases, expected, mend)
+            inventory = take_inventory(layout, root, entry.subsets)
+            if is_phantom:
+                inventory = Inventory(inventory.cases, None, (), ())
+            finding = _counted(name, inventory, root, expected, mend)
         except ArcoError as error:
             finding = Finding(name, str(error), Level.ERROR, mend or _how_to_get(name, entry))
-    patients = len({case.patient for case in cases})
-    return DatasetFinding(name, entry.source, root, len(cases), patients, expected, finding)
+    cases, patients = inventory.cases, {case.patient for case in inventory.cases}
+    files = [str(path.relative_to(root)) for path in inventory.incomplete]
+    return DatasetFinding(
+        name,
+        entry.source,
+        root,
+        cases=len(cases),
+        patients=len(patients),
+        expected_patients=expected,
+        finding=finding,
+        expected_cases=inventory.expected,
+        missing=(*files, *inventory.absent),
+    )
 
 
 def _has_files(root: Path) -> bool:
@@ -229,15 +251,23 @@ def _how_to_get(name: str, entry: Dataset) -> str:
     return f"{fix}."
 
 
-def _counted(name: str, cases: list[RawCase], expected: int, mend: str | None) -> Finding:
-    patients = len({case.patient for case in cases})
-    detail = f"{len(cases)} cases of {patients} patients; the split needs {expected} patients"
-    if patients < expected:
-        fix = mend or f"complete the download, or lower datasets.{name}.split"
-        return Finding(name, detail, Level.ERROR, fix)
-    unlabeled = sum(case.label is None for case in cases)
+def _counted(
+    name: str, inventory: Inventory, root: Path, expected: int, mend: str | None
+) -> Finding:
+    """The verdict on a dataset of which there is at least one case."""
+    patients = len({case.patient for case in inventory.cases})
+    detail = f"{inventory.count} of {patients} patients; the split needs {expected} patients"
+    unlabeled = sum(case.label is None for case in inventory.cases)
     if unlabeled:
         detail += f"; {unlabeled} cases have no label map"
+    gaps = inventory.gaps(root, MOST_NAMES)
+    missing = f"; missing: {gaps}" if gaps else ""
+    if patients < expected:
+        fix = mend or f"complete the download, or lower datasets.{name}.split{missing}"
+        return Finding(name, detail, Level.ERROR, fix)
+    if inventory.partial:
+        fix = f"complete the download, or go on with what is there{missing}"
+        return Finding(name, detail, Level.WARNING, fix)
     return Finding(name, detail)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -87,8 +88,14 @@ def test_patients_beyond_the_sizes_are_left_out(lists: Path, own: Path) -> None:
 
 
 def test_too_few_patients_are_a_clear_error_and_nothing_is_written(lists: Path, own: Path) -> None:
-    with pytest.raises(ArcoError, match="6 train \\+ 2 val \\+ 2 test patients but only 7 are"):
-        write_parts(lists, records_of(7), SIZES, own)
+    asked = r"datasets\.heart\.split asks for 6 train \+ 2 val \+ 2 test patients but only 7 are"
+    for patients, hint in (
+        (7, r"lower the numbers \(train: 3 would fit\), or"),
+        (4, "numbers, or"),
+    ):
+        with pytest.raises(ArcoError, match=asked.replace("7", str(patients))) as caught:
+            write_parts(lists, records_of(patients), SIZES, own, "datasets.heart")
+        assert re.search(hint, str(caught.value))
     assert not lists.exists()
 
 
@@ -100,8 +107,11 @@ def test_labeled_patients_are_the_first_of_training_and_nested(lists: Path, own:
         assert patients_in(lists / f"labeled_{name}.txt") == train[:count]
     entries = read_labeled(lists / "labeled_5pct.txt", RECORDS, lists / "train.txt")
     assert len(slices_of(entries, RECORDS)) == 3 * 2 * 4
-    with pytest.raises(ArcoError, match="holds 6 patients but the budget 20pct labels 7"):
-        write_labeled(lists, RECORDS, Budget(patients=7, slices=1.0), "20pct", own)
+    with pytest.raises(ArcoError, match="holds 6 patients but the budget 20pct labels 7") as caught:
+        write_labeled(
+            lists, RECORDS, Budget(patients=7, slices=1.0), "20pct", own, "datasets.heart"
+        )
+    assert "datasets.heart.labels of params.yaml" in str(caught.value)
 
 
 def test_a_share_of_a_patient_names_single_slices_with_organs(lists: Path, own: Path) -> None:

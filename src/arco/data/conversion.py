@@ -5,6 +5,9 @@ own minimum and maximum, resample to the size of the network's images. Deviation
 interpolated linearly, where the public loaders take the nearest pixel. Loads no torch.
 """
 
+# SimpleITK is typed, but only in part.
+# mypy: untyped-calls-exclude=SimpleITK
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from arco.data import cropping, geometry
+from arco.data.label_maps import class_counts
 from arco.data.manifest import Geometry
 from arco.errors import ArcoError
 
@@ -89,8 +93,10 @@ def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) 
     notes = []
     for path, scan in zip([*images[1:], label], [*scans[1:], labels], strict=True):
         notes += _check_same_grid(images[0], native, path, geometry.geometry_of(scan))
-    values, aliases = sitk.GetArrayFromImage(labels), settings.label_aliases
+        scan.CopyInformation(scans[0])
+    values, aliases = sitk.GetArrayViewFromImage(labels), settings.label_aliases
     truth, oddities = class_indices(values, settings.classes, label, aliases)
+    del values, labels, scan  # as large as a scan
     placed = geometry.placed(truth, native)
     names = list(settings.classes)
     region = None
@@ -101,21 +107,38 @@ def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) 
     if settings.crop is not None:
         region = cropping.crop_region(placed, settings.crop)
         scans = [cropping.cut_out(scan, region) for scan in scans]
-        whole, placed = placed, cropping.cut_out(placed, region)
-        oddities += cropping.lost_labels(whole, placed, names)
+        placed = cropping.cut_out(placed, region)
     if any(path.suffix == ".h5" for path in images):
         from arco.data import hdf5
 
         oddities.append(hdf5.NOTE)
     grid = (settings.image_size, settings.spacing_mm)
-    channels = [
-        geometry.to_prepared(scaled(scan, path, settings.intensity_window), *grid)
-        for scan, path in zip(scans, images, strict=True)
-    ]
+    channels = []
+    for path in images:  # the scans are released one by one
+        scan = scaled(scans.pop(0), path, settings.intensity_window)
+        channels.append(geometry.to_prepared(scan, *grid))
     prepared = geometry.to_prepared(placed, *grid, nearest=True)
-    lost = [f"class {names[i]} is lost by resizing" for i in np.setdiff1d(truth, prepared)]
-    notes += [*oddities, *lost]
+    stages = [truth, sitk.GetArrayViewFromImage(placed), prepared]
+    counts = [class_counts(stage, len(names)) for stage in stages]
+    notes += [*oddities, *_losses(names, *counts)]
     return Converted(np.stack(channels), prepared, truth, native, tuple(notes), region)
+
+
+def _losses(
+    names: Sequence[str], whole: np.ndarray, cropped: np.ndarray, prepared: np.ndarray
+) -> list[str]:
+    """A note for each class that cropping cuts or that resizing loses, given their voxels."""
+    cut = [
+        f"{100 * (1 - cropped[i] / whole[i]):.3g} % of class {name} lies outside the crop"
+        for i, name in enumerate(names)
+        if i > 0 and cropped[i] < whole[i]
+    ]
+    lost = [
+        f"class {name} is lost by resizing"
+        for i, name in enumerate(names)
+        if cropped[i] > 0 and prepared[i] == 0
+    ]
+    return cut + lost
 
 
 def scaled(scan: sitk.Image, path: Path, window: tuple[float, float] | None) -> sitk.Image:
@@ -125,15 +148,16 @@ def scaled(scan: sitk.Image, path: Path, window: tuple[float, float] | None) -> 
         ArcoError: NaN, infinite or absurdly large voxels; a constant image.
     """
     values = sitk.GetArrayFromImage(scan)
-    sound = np.abs(values) < LARGEST_INTENSITY
-    if not sound.all():
+    low, high = values.min(), values.max()  # NaN where any voxel is
+    if not -LARGEST_INTENSITY < low <= high < LARGEST_INTENSITY:
+        unsound = np.count_nonzero(~(np.abs(values) < LARGEST_INTENSITY))
         raise ArcoError(
-            f"{path} holds {np.count_nonzero(~sound)} voxels that are NaN, infinite or beyond "
+            f"{path} holds {unsound} voxels that are NaN, infinite or beyond "
             f"{LARGEST_INTENSITY:g}; replace them or remove the case"
         )
     if window is not None:
         values.clip(*window, out=values)
-    low, high = values.min(), values.max()
+        low, high = values.min(), values.max()
     if low == high:
         within = f" within the intensity window {list(window)}" if window else ""
         raise ArcoError(
@@ -166,7 +190,7 @@ def class_indices(
     """
     notes = []
     if np.issubdtype(values.dtype, np.floating):
-        if not np.array_equal(values, np.rint(values)):
+        if not all(np.array_equal(part, np.rint(part)) for part in values):
             raise ArcoError(
                 f"{path} holds label values that are not whole numbers; restore it, or resample "
                 "it again with nearest neighbours"
@@ -183,7 +207,9 @@ def class_indices(
         table[alias] = table[value]
         if count := np.count_nonzero(values == alias):
             notes.append(f"{count} voxels of value {alias} are read as {value}")
-    indices: np.ndarray = table[values.astype(np.intp) if values.dtype.kind == "f" else values]
+    indices = np.empty(values.shape, dtype=np.uint8)
+    for number, part in enumerate(values):
+        indices[number] = table[part.astype(np.intp)]  # slice by slice: eight bytes a voxel
     if indices.max() == len(known):
         raise _unknown_values(values, classes, aliases, path)
     if not indices.any():

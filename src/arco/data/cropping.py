@@ -12,7 +12,6 @@ Loads no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,11 +48,11 @@ def crop_region(labels: sitk.Image, crop: Crop) -> Geometry:
             grid.
         crop: the box.
     """
-    canonical = sitk.DICOMOrient(labels, geometry.CANONICAL)
+    canonical = geometry.turned(labels)
     shape = canonical.GetSize()[::-1]
     if crop.region == "label":
-        where = np.nonzero(sitk.GetArrayViewFromImage(canonical))
-        enclosed = [(int(indices.min()), int(indices.max()) + 1) for indices in where]
+        foreground = sitk.GetArrayViewFromImage(canonical) > 0
+        enclosed = [_enclosed(np.any(foreground, axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     else:
         enclosed = [(length // 2, (length + 1) // 2) for length in shape]
     spacing_mm = canonical.GetSpacing()[::-1]
@@ -65,47 +64,34 @@ def crop_region(labels: sitk.Image, crop: Crop) -> Geometry:
     return geometry.geometry_of(canonical[tuple(slice(*interval) for interval in reversed(box))])
 
 
+def _enclosed(occupied: np.ndarray) -> Interval:
+    """From the first to the last of the positions of an axis that are True."""
+    indices = np.flatnonzero(occupied)
+    return int(indices[0]), int(indices[-1]) + 1
+
+
 def grown(interval: Interval, length: int, size: int | None, margin: int) -> Interval:
     """An interval made longer on both sides, as far as the axis goes.
 
     Args:
         interval: what is enclosed.
         length: voxels of the axis.
-        size: voxels the result has at least, before the margin and where the axis allows it; None
-            takes the whole axis.
-        margin: voxels added on both sides after that.
+        size: voxels the result has at least, where the axis is as long; None takes the whole axis.
+            Near an end of the axis it grows to the other side instead.
+        margin: voxels added on both sides after that, up to the ends of the axis.
     """
     if size is None:
         return (0, length)
     first, after = interval
-    missing = max(size - (after - first), 0)
-    first -= missing // 2 + margin
-    after += missing - missing // 2 + margin
-    return (max(first, 0), min(after, length))
+    size = min(max(size, after - first), length)
+    first -= (size - (after - first)) // 2
+    first = min(max(first, 0), length - size)
+    return (max(first - margin, 0), min(first + size + margin, length))
 
 
 def cut_out(image: sitk.Image, region: Geometry) -> sitk.Image:
     """The part of a scan that lies in `region`, in canonical orientation."""
-    canonical = sitk.DICOMOrient(image, geometry.CANONICAL)
+    canonical = geometry.turned(image)
     first = canonical.TransformPhysicalPointToIndex(region.origin_mm)
     part: sitk.Image = sitk.RegionOfInterest(canonical, region.size, first)
     return part
-
-
-def lost_labels(whole: sitk.Image, part: sitk.Image, names: Sequence[str]) -> list[str]:
-    """A note for each class that the box does not hold completely.
-
-    Args:
-        whole: class indices of the scan.
-        part: those in the box.
-        names: of the classes, background first.
-    """
-    inside, everywhere = (
-        np.bincount(sitk.GetArrayViewFromImage(image).ravel(), minlength=len(names))
-        for image in (part, whole)
-    )
-    return [
-        f"{100 * (1 - inside[i] / everywhere[i]):.3g} % of class {names[i]} lies outside the crop"
-        for i in range(1, len(names))
-        if inside[i] < everywhere[i]
-    ]

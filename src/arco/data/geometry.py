@@ -8,23 +8,17 @@ Arrays are [Z, H, W]: the reverse of the axis order x, y, z in which files and `
 
 from __future__ import annotations
 
-import gzip
-import math
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from arco import files
 from arco.data.manifest import Geometry
+from arco.data.nifti import check_nifti
 from arco.errors import ArcoError
 
 CANONICAL = "LPS"
@@ -43,7 +37,7 @@ def read_scan(path: Path, *, labels: bool = False) -> sitk.Image:
     if path.suffix == ".h5":
         return _hdf5(path, labels)
     if path.name.endswith((".nii", ".nii.gz")):
-        _check_nifti(path)
+        check_nifti(path)
     try:
         with _quiet():
             image = sitk.ReadImage(str(path), sitk.sitkUnknown if labels else sitk.sitkFloat32)
@@ -109,15 +103,6 @@ def canonical_orientation(orientation: str, *, sliced: bool) -> str:
         return CANONICAL
     last = _AXIS_OF[orientation[-1]]
     return CANONICAL.replace(last, "") + last
-
-
-def turned(image: sitk.Image) -> sitk.Image:
-    """The scan with its axes swapped and reversed so that they run as LPS; nothing is resampled.
-
-    An oblique scan stays oblique: its axes are then those nearest to left, posterior and superior.
-    """
-    canonical: sitk.Image = sitk.DICOMOrient(image, CANONICAL)
-    return canonical
 
 
 def to_prepared(
@@ -202,11 +187,20 @@ def write_labels(path: Path, labels: np.ndarray, geometry: Geometry) -> None:
             ) from error
 
 
+def turned(image: sitk.Image, orientation: str = CANONICAL) -> sitk.Image:
+    """The scan with its axes swapped and reversed to run as `orientation`; nothing is resampled.
+
+    An oblique scan stays oblique. Where the axes run so already, it is the scan itself.
+    """
+    if geometry_of(image).orientation == orientation:
+        return image
+    other: sitk.Image = sitk.DICOMOrient(image, orientation)
+    return other
+
+
 def _canonical(image: sitk.Image, image_size: Sequence[int] | None) -> sitk.Image:
     orientation = geometry_of(image).orientation
-    target = canonical_orientation(orientation, sliced=image_size is not None)
-    turned: sitk.Image = sitk.DICOMOrient(image, target)
-    return turned
+    return turned(image, canonical_orientation(orientation, sliced=image_size is not None))
 
 
 def _resized(
@@ -262,31 +256,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
-
-
-def _check_nifti(path: Path) -> None:
-    """Refuse what ITK would hide.
-
-    It fills a file that was cut short with whatever is in memory, and reads NaN and infinity as 0.
-    """
-    try:
-        image: Any = nibabel.load(path)  # typed as any file format, without voxels
-        stored, count = image.get_data_dtype(), math.prod(image.shape)
-        voxels = np.frombuffer(_content(path), stored, count, offset=image.dataobj.offset)
-    except (ImageFileError, HeaderDataError) as error:
-        raise ArcoError(f"{path} is not a NIfTI image; restore it from the download") from error
-    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise ArcoError(f"{path} is cut short or damaged; download or copy it again") from error
-    if np.issubdtype(stored, np.floating) and not np.isfinite(voxels).all():
-        raise ArcoError(
-            f"{path} holds {np.count_nonzero(~np.isfinite(voxels))} voxels that are NaN or "
-            "infinite; replace them or remove the case"
-        )
-
-
-def _content(path: Path) -> bytes:
-    """The bytes of a file, decompressed; the checksum at the end of a .gz file is verified."""
-    if path.suffix != ".gz":
-        return path.read_bytes()
-    with gzip.open(path) as stream:
-        return stream.read()

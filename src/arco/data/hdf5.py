@@ -43,7 +43,7 @@ def read_hdf5(path: Path, *, labels: bool = False) -> sitk.Image:
         raise ArcoError(
             f"{path} is no HDF5 file, or cut short; download or copy it again"
         ) from error
-    if array.ndim != 3 or array.dtype.kind not in "iuf":
+    if array.ndim != 3 or array.dtype.kind not in "biuf":
         raise ArcoError(
             f"{path}: {key!r} is {array.dtype} of shape {array.shape}, not a volume of numbers; "
             "take mri_norm2.h5 as the public code for LA writes it"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 LOG = logging.getLogger("arco")
+_COLLECTED: ContextVar[list[Path] | None] = ContextVar("incomplete cases", default=None)
 
 
 def nifti(folder: Path, stem: str) -> Path | None:
@@ -33,7 +36,10 @@ def warn_incomplete(parent: Path, missing: Sequence[Path], complete: int) -> Non
         missing: a file that an incomplete case lacks, for each of them.
         complete: how many cases are read.
     """
-    if missing:
+    collected = _COLLECTED.get()
+    if collected is not None:
+        collected += missing
+    elif missing:
         LOG.warning(
             "%s: %d of %d cases are left out because a file is missing, such as %s",
             parent,
@@ -41,3 +47,14 @@ def warn_incomplete(parent: Path, missing: Sequence[Path], complete: int) -> Non
             len(missing) + complete,
             missing[0].relative_to(parent),
         )
+
+
+@contextmanager
+def collecting_incomplete() -> Iterator[list[Path]]:
+    """Yield a list that takes the missing files which layouts warn of otherwise."""
+    collected: list[Path] = []
+    token = _COLLECTED.set(collected)
+    try:
+        yield collected
+    finally:
+        _COLLECTED.reset(token)

@@ -28,6 +28,7 @@ from arco import files
 from arco.data import geometry
 from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings, convert
+from arco.data.label_maps import class_counts
 from arco.data.manifest import SUFFIXES, CaseRecord, Manifest, prepared_file, write_manifest
 from arco.errors import ArcoError
 
@@ -94,7 +95,7 @@ def prepare_case(
     files.write_array(images, converted.images)
     files.write_array(labels, converted.labels)
     geometry.write_labels(truth, converted.truth, converted.native)
-    counts = np.bincount(converted.truth.ravel(), minlength=len(settings.classes)).tolist()
+    counts = class_counts(converted.truth, len(settings.classes)).tolist()
     record = CaseRecord(
         patient=case.patient,
         inputs=inputs,

@@ -33,7 +33,9 @@ from arco.schema import Budget, Split
 PARTS = ("train", "val", "test")
 
 
-def write_parts(folder: Path, records: Records, sizes: Split, user_lists: Path) -> None:
+def write_parts(
+    folder: Path, records: Records, sizes: Split, user_lists: Path, key: str = "dataset"
+) -> None:
     """Write train.txt, val.txt and test.txt.
 
     The user's lists are copied; the others are drawn from the patients that those do not name.
@@ -44,6 +46,7 @@ def write_parts(folder: Path, records: Records, sizes: Split, user_lists: Path) 
         records: the prepared cases.
         sizes: patients per part, and the seed.
         user_lists: folder of the user's lists; it need not exist.
+        key: where the dataset stands in params.yaml, for messages.
 
     Raises:
         ArcoError: too few patients; a list names an unknown case, a case twice, or a patient of
@@ -58,9 +61,13 @@ def write_parts(folder: Path, records: Records, sizes: Split, user_lists: Path) 
     wanted = {part: getattr(sizes, part) for part in PARTS if part not in given}
     if sum(wanted.values()) > len(free):
         asked = " + ".join(f"{count} {part}" for part, count in wanted.items())
+        left = len(free) - sum(count for part, count in wanted.items() if part != "train")
+        lower = f" (train: {left} would fit)" if "train" in wanted and left > 0 else ""
+        # Never scaled in silence: other sizes are another experiment.
         raise ArcoError(
-            f"params.yaml: split asks for {asked} patients but only {len(free)} are there to draw "
-            f"from; complete the download, lower the numbers, or put lists into {user_lists}"
+            f"params.yaml: {key}.split asks for {asked} patients but only {len(free)} are there to "
+            f"draw from; complete the download, lower the numbers{lower}, or put lists into "
+            f"{user_lists}"
         )
     by_patient = _cases_by_patient(records)
     for part, count in wanted.items():
@@ -72,7 +79,12 @@ def write_parts(folder: Path, records: Records, sizes: Split, user_lists: Path) 
 
 
 def write_labeled(
-    folder: Path, records: Records, budget: Budget, name: str, user_lists: Path
+    folder: Path,
+    records: Records,
+    budget: Budget,
+    name: str,
+    user_lists: Path,
+    key: str = "dataset",
 ) -> None:
     """Write labeled_<name>.txt: the user's own list, or the first patients of the training list.
 
@@ -82,6 +94,7 @@ def write_labeled(
         budget: patients, and the share of the slices of each of their scans (`spread_slices`).
         name: the budget as paths write it, such as `1pct`.
         user_lists: folder of the user's lists; it need not exist.
+        key: where the dataset stands in params.yaml, for messages.
 
     Raises:
         ArcoError: the training list holds too few patients; the user's list names a case that is
@@ -98,7 +111,7 @@ def write_labeled(
         if budget.patients > len(patients):
             raise ArcoError(
                 f"{training_list} holds {len(patients)} patients but the budget {name} labels "
-                f"{budget.patients}; lower its patients in params.yaml"
+                f"{budget.patients}; lower its patients in {key}.labels of params.yaml"
             )
         chosen = set(patients[: budget.patients])
         labeled = [case for case in training if records[case].patient in chosen]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arco import files, registry
+from arco.data.completeness import take_inventory
 from arco.data.manifest import read_manifest
 from arco.errors import ArcoError
 from arco.schema import Budget, Split
 
 if TYPE_CHECKING:
     from arco.data.cropping import Crop
+
+LOG = logging.getLogger("arco")
+MOST_NAMES = 5
+"""Names of missing files in a message; `arco doctor --json` lists them all."""
 
 Report = Callable[[int, int], None]
 Job = Mapping[str, Any]
@@ -49,9 +55,18 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             f"{root} is missing; set datasets.{settings['dataset']}.root in params.yaml to the "
             f"download, see `arco doctor` for how to get it"
         )
+    inventory = take_inventory(layout, root, settings["subsets"])
+    if settings["source"] == "raw" and inventory.partial:
+        gaps = inventory.gaps(root, MOST_NAMES)
+        LOG.warning(
+            "%s: preparing %s of the complete download%s",
+            root,
+            inventory.count,
+            gaps and f", missing: {gaps}",
+        )
     window, crop = settings["intensity_window"], settings.get("crop")
     prepare_dataset(
-        layout.find_cases(root, settings["subsets"]),
+        inventory.cases,
         root,
         Path(job["out"]),
         PreparationSettings(
@@ -87,8 +102,9 @@ def split(job: Job) -> None:
     settings, prepared = job["settings"], Path(job["prepared"])
     records = read_manifest(prepared).cases
     folder, own = prepared / "splits", Path(job["user_lists"])
+    key = f"datasets.{settings['dataset']}"
     if "labels" in settings:
         budget = Budget.model_validate(settings["budget"])
-        write_labeled(folder, records, budget, settings["labels"], own)
+        write_labeled(folder, records, budget, settings["labels"], own, key)
     else:
-        write_parts(folder, records, Split.model_validate(settings["split"]), own)
+        write_parts(folder, records, Split.model_validate(settings["split"]), own, key)

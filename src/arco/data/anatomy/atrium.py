@@ -125,7 +125,7 @@ def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
 
     Healthy muscle of the heart is nulled; how well, and how much brighter blood is, differs.
     """
-    blood = rng.uniform(0.4, 0.75)
+    blood = rng.uniform(0.5, 0.75)
     muscle = blood * rng.uniform(0.2, 0.5)
     return {
         "air": 0.02,
@@ -135,8 +135,8 @@ def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
         "vessel": blood * rng.uniform(0.9, 1.1),
         "wall": muscle,
         "myocardium": muscle * rng.uniform(0.8, 1.1),
-        "scar": rng.uniform(0.75, 1.1),
-        "muscle": blood * rng.uniform(0.35, 0.7),
+        "scar": blood * rng.uniform(1.15, 1.5),
+        "muscle": blood * rng.uniform(0.35, 0.65),
         "fat": rng.uniform(0.15, 0.6),
         "mediastinum": rng.uniform(0.15, 0.45),
         "liver": blood * rng.uniform(0.6, 1.05),

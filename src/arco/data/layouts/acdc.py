@@ -30,6 +30,12 @@ DOWNLOAD = (
 
 SUBSETS = ("training", "testing")
 PHASES = ("ED", "ES")
+_NUMBERS = {"training": range(1, 101), "testing": range(101, 151)}
+EXPECTED_CASES = {subset: 2 * len(numbers) for subset, numbers in _NUMBERS.items()}
+EXPECTED_PATIENTS = {
+    subset: [f"patient{number:03d}" for number in numbers] for subset, numbers in _NUMBERS.items()
+}
+"""What the complete download holds."""
 
 
 def find_cases(root: Path, subsets: Sequence[str] = ("training",)) -> list[RawCase]:

@@ -33,9 +33,6 @@ DOWNLOAD = (
 PHASES = ("pre", "arterial", "venous")
 LABEL = "liver"
 
-EXPECTED_CASES = {"pre": 160, "arterial": 160, "venous": 160}
-"""Cases with each phase in the paper's data."""
-
 
 def find_cases(root: Path, subsets: Sequence[str] = PHASES) -> list[RawCase]:
     """The cases that have all phases and a label map, sorted by name.

@@ -86,7 +86,7 @@ def _draw_scanner(rng: np.random.Generator) -> Scanner:
     return Scanner(
         dtype=np.uint8,
         maximum=float(rng.uniform(110, 230)),
-        gamma=rng.uniform(0.75, 1.35),
+        gamma=rng.uniform(0.8, 1.2),
         blur=(blur, blur, blur + 0.3),
         noise=rng.uniform(0.03, 0.07),
         tilt=(rng.normal(0, 0.12), rng.normal(0, 0.2), rng.normal(0, 0.08)),
