@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -62,7 +63,7 @@ def turned(
         affine: from its indices to RAS+ coordinates in mm.
         codes: where the axes shall point, such as `LAS`.
     """
-    orientations = nib.orientations  # type: ignore[attr-defined]
+    orientations: Any = nib.orientations  # untyped
     change = orientations.ornt_transform(
         orientations.io_orientation(affine), orientations.axcodes2ornt(codes)
     )

@@ -89,15 +89,15 @@ class Abdomen:
     def place(self, point: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """[3] mm, a point given in shares of the cavity's half axes and, along z, in mm."""
         width, depth, _ = self.cavity.axes_mm
-        scale = np.array((width, depth, 1.0))
-        return np.array(self.cavity.center_mm) + scale * np.asarray(point, dtype=np.float64)
+        offset = np.array((width, depth, 1.0)) * np.asarray(point)
+        return np.asarray(offset + np.array(self.cavity.center_mm), dtype=np.float64)
 
 
 def draw_abdomen(rng: np.random.Generator) -> Abdomen:
     """A random patient, slim to stout."""
     center = rng.normal((22, -4, 0), (4, 3, 0))
     half = rng.uniform((112, 78), (130, 92))
-    skin, wall = rng.uniform((5, 9), (20, 14))
+    skin, wall = rng.uniform((5, 11), (18, 17))
     angle = rng.normal(0, 0.05)
     outside, muscles, cage, cavity = (
         ellipsoid(tissue, center, (half[0] + more, half[1] + more, _INF), angle)
@@ -147,9 +147,9 @@ def _spine(rng: np.random.Generator, frame: Abdomen) -> list[Organ]:
 def _bowel(rng: np.random.Generator, frame: Abdomen) -> list[Organ]:
     """Loops below the liver, each a wall around one of several contents, and the pancreas."""
     loops: list[Organ] = []
-    for _ in range(int(rng.integers(9, 14))):
-        center = frame.place(rng.uniform((-0.7, -0.75, -85), (0.8, 0.15, -28)))
-        half = rng.uniform((11, 10, 11), (21, 17, 22))
+    for _ in range(int(rng.integers(14, 21))):
+        center = frame.place(rng.uniform((-0.7, -0.75, -90), (0.85, 0.2, -25)))
+        half = rng.uniform((13, 11, 13), (26, 19, 26))
         angle = rng.uniform(0, np.pi)
         content = str(rng.choice(("bowel", "meal", "gas", "fluid"), p=(0.4, 0.3, 0.15, 0.15)))
         loops += [

@@ -137,7 +137,7 @@ def _draw_lesion(rng: np.random.Generator, tissue: str, lobe: Ellipsoid, count: 
     direction = rng.normal(size=3)
     direction *= rng.uniform(0.1, 0.62) / np.linalg.norm(direction)
     center = _inside(lobe, direction)
-    radius = min(rng.uniform(11, 34 / count**0.3), 0.8 * min(lobe.axes_mm))
+    radius = min(rng.uniform(13, 36 / count**0.3), 0.8 * min(lobe.axes_mm))
     half = radius * rng.uniform(0.8, 1.2, size=3)
     aside = center + rng.normal(0, 0.45, size=3) * radius
     angle = rng.uniform(0, np.pi)
@@ -198,4 +198,5 @@ def _inside(lobe: Ellipsoid, direction: npt.NDArray[np.float64]) -> npt.NDArray[
     """The point of a lobe at `direction` in units of its half axes, 1 being the surface."""
     x, y, z = direction * np.array(lobe.axes_mm)
     cosine, sine = np.cos(lobe.angle), np.sin(lobe.angle)
-    return np.array(lobe.center_mm) + np.array((cosine * x - sine * y, sine * x + cosine * y, z))
+    offset = np.array((cosine * x - sine * y, sine * x + cosine * y, z))
+    return np.asarray(offset + np.array(lobe.center_mm), dtype=np.float64)

@@ -86,7 +86,7 @@ def _draw_geometry(rng: np.random.Generator) -> tuple[Grid, npt.NDArray[np.float
     slices = int(rng.integers(16, 23))
     slice_mm = round(rng.uniform(136, 152) / slices, 1)
     grid = make_grid((side, side, slices), (pixel_mm, pixel_mm, slice_mm))
-    grid = distort(grid, rng, amplitude_mm=4.0, wavelength_mm=(70, 180))
+    grid = distort(grid, rng, amplitude_mm=3.5, wavelength_mm=(70, 180))
     grid.position_mm[2] += np.float32(rng.normal(-4, 6))
     affine = np.diag([-pixel_mm, -pixel_mm, slice_mm, 1.0])
     affine[:3, 3] = rng.uniform((110, 110, -900), (170, 170, 500)).round(3)
@@ -101,7 +101,7 @@ def _scanned(signal: Volume, grid: Grid, rng: np.random.Generator) -> Volume:
     grain = ndimage.gaussian_filter(
         rng.standard_normal(grid.shape, dtype=np.float32), (0.5, 0.5, 0)
     )
-    values += np.float32(rng.uniform(9, 20)) * grain / grain.std()
+    values += np.float32(rng.uniform(12, 24)) * grain / grain.std()
     x, y = np.meshgrid(*(np.linspace(-1, 1, side) for side in grid.shape[:2]), indexing="ij")
     _add_table(values, y, rng)
     for _ in range(int(rng.integers(0, 4))):  # clips, electrodes, a port

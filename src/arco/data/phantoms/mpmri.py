@@ -63,7 +63,7 @@ def _write_patient(folder: Path, rng: np.random.Generator) -> None:
     affine = np.diag([-SPACING_MM, -SPACING_MM, SPACING_MM, 1.0])
     affine[:3, 3] = rng.uniform((110, 110, -90), (160, 150, 40)).round(3)
     codes = str(rng.choice(_ORIENTATIONS))
-    tilt = rng.normal(0, (0.2, 0.3, 0.12))
+    tilt = rng.normal(0, (0.25, 0.35, 0.15))
     shading = rng.uniform(-0.4, 0.1)
     for phase, signal in zip(phases, signals, strict=True):
         scanner = _draw_scanner(rng, (float(tilt[0]), float(tilt[1]), float(tilt[2])), shading)
@@ -77,7 +77,7 @@ def _draw_grid(rng: np.random.Generator) -> Grid:
     """Voxel positions in the patient."""
     width, depth, height = rng.integers((63, 58, 36), (69, 64, 43)).tolist()
     grid = make_grid((width, depth, height), (SPACING_MM,) * 3)
-    grid = distort(grid, rng, amplitude_mm=4.0, wavelength_mm=(70, 180))
+    grid = distort(grid, rng, amplitude_mm=3.5, wavelength_mm=(70, 180))
     grid.position_mm[2] += np.float32(rng.normal(-4, 6))
     return grid
 
@@ -92,7 +92,7 @@ def _draw_scanner(
         maximum=float(rng.uniform(300, 1500)),
         gamma=rng.uniform(0.85, 1.2),
         blur=(blur, blur, blur),
-        noise=rng.uniform(0.02, 0.05),
+        noise=rng.uniform(0.012, 0.035),
         tilt=tilt,
         shading=shading,
     )
