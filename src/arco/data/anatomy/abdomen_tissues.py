@@ -17,7 +17,7 @@ def draw_hounsfield(rng: np.random.Generator) -> dict[str, float]:
     liver = rng.uniform(60, 150)
     # With little contrast medium in them yet, veins are darker than the liver.
     vessel = liver + (rng.uniform(28, 60) if rng.random() < 0.8 else -rng.uniform(12, 24))
-    lesion = liver - rng.uniform(38, 75)
+    lesion = liver - rng.uniform(42, 80)
     return {
         "air": -1000.0,
         "gas": rng.uniform(-900, -600),

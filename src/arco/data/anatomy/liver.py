@@ -137,7 +137,7 @@ def _draw_lesion(rng: np.random.Generator, tissue: str, lobe: Ellipsoid, count: 
     direction = rng.normal(size=3)
     direction *= rng.uniform(0.1, 0.62) / np.linalg.norm(direction)
     center = _inside(lobe, direction)
-    radius = min(rng.uniform(13, 36 / count**0.3), 0.8 * min(lobe.axes_mm))
+    radius = min(rng.uniform(16, 40 / count**0.25), 0.8 * min(lobe.axes_mm))
     half = radius * rng.uniform(0.8, 1.2, size=3)
     aside = center + rng.normal(0, 0.45, size=3) * radius
     angle = rng.uniform(0, np.pi)
