@@ -58,7 +58,7 @@ def draw_phases(rng: np.random.Generator) -> dict[str, dict[str, float]]:
         "air": 0.01,
         "gas": 0.02,
         "lung": rng.uniform(0.03, 0.08),
-        "fat": rng.uniform(0.12, 0.5),  # suppressed well or hardly
+        "fat": rng.uniform(0.1, 0.38),  # suppressed well or hardly
         "canal": rng.uniform(0.1, 0.2),
         "meal": rng.uniform(0.15, 0.6),
         "fluid": rng.uniform(0.08, 0.2),

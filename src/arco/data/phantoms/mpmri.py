@@ -63,7 +63,7 @@ def _write_patient(folder: Path, rng: np.random.Generator) -> None:
     affine = np.diag([-SPACING_MM, -SPACING_MM, SPACING_MM, 1.0])
     affine[:3, 3] = rng.uniform((110, 110, -90), (160, 150, 40)).round(3)
     codes = str(rng.choice(_ORIENTATIONS))
-    tilt = rng.normal(0, (0.25, 0.35, 0.15))
+    tilt = rng.normal(0, (0.2, 0.28, 0.12))
     shading = rng.uniform(-0.4, 0.1)
     for phase, signal in zip(phases, signals, strict=True):
         scanner = _draw_scanner(rng, (float(tilt[0]), float(tilt[1]), float(tilt[2])), shading)
