@@ -214,3 +214,9 @@ def test_prepared_slices_lie_alike_and_span_the_window(
         # Axes are z, y, x: the liver lies to the right, the low end of x, as in every other scan.
         assert ndimage.center_of_mass(label > 0)[2] < 30
         assert set(np.unique(label)) <= {0, 1, 2}
+
+
+def test_progress_is_told_after_each_patient(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    lits.write_phantoms(tmp_path / "out", 2, SEED, lambda done, all_: told.append((done, all_)))
+    assert told == [(1, 2), (2, 2)]

@@ -10,6 +10,7 @@ from test_phantoms import best_window_dice, content, find, read, write
 
 from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings
+from arco.data.phantoms import mpmri
 from arco.data.preparation import prepare_dataset
 
 PATIENTS = 10
@@ -126,3 +127,9 @@ def test_prepared_volumes_have_a_channel_per_phase(
         assert [image.min() for image in images] == [0, 0, 0]
         assert [image.max() for image in images] == [1, 1, 1]
         assert ndimage.center_of_mass(label)[2] < 0.47 * label.shape[2]
+
+
+def test_progress_is_told_after_each_patient(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    mpmri.write_phantoms(tmp_path / "out", 2, SEED, lambda done, all_: told.append((done, all_)))
+    assert told == [(1, 2), (2, 2)]
