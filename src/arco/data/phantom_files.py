@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -50,3 +51,21 @@ def write_nifti(
     image = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]
     nib.save(image, path)
+
+
+def turned(
+    array: npt.NDArray[np.generic], affine: npt.NDArray[np.float64], codes: str
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.float64]]:
+    """The same scan stored with axes that point elsewhere.
+
+    Args:
+        array: [x, y, z].
+        affine: from its indices to RAS+ coordinates in mm.
+        codes: where the axes shall point, such as `LAS`.
+    """
+    orientations: Any = nib.orientations  # untyped
+    change = orientations.ornt_transform(
+        orientations.io_orientation(affine), orientations.axcodes2ornt(codes)
+    )
+    moved = affine @ orientations.inv_ornt_aff(change, array.shape)
+    return np.ascontiguousarray(orientations.apply_orientation(array, change)), moved

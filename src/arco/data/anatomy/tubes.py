@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from arco.data.anatomy.shapes import Ellipsoid, Grid, Point, Volume, coverage, paint
+from arco.data.anatomy.shapes import Grid, Point, Volume, coverage, paint
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,17 @@ class Tube:
         return np.asarray(np.sqrt(np.square(relative).sum(axis=0)) - radius, dtype=np.float32)
 
 
-Organ = Ellipsoid | Tube
+class Organ(Protocol):
+    """Anything that can be painted: ellipsoids, tubes, ..."""
+
+    @property
+    def tissue(self) -> str:
+        """What it is made of."""
+        ...
+
+    def distance_mm(self, grid: Grid) -> Volume:
+        """[*S] float32, distance from the surface, negative inside."""
+        ...
 
 
 def paint_organs(
