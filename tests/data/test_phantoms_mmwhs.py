@@ -12,7 +12,7 @@ from arco.data.anatomy.whole_heart import LABELS
 from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings
 from arco.data.manifest import Manifest
-from arco.data.phantoms.mmwhs import STRAY, stored
+from arco.data.phantoms.mmwhs import STRAY
 from arco.data.preparation import prepare_dataset
 from arco.errors import ArcoError
 
@@ -96,18 +96,6 @@ def test_files_are_as_uneven_as_the_original(cases: list[RawCase]) -> None:
     assert 1 < sum(oblique) < PATIENTS
     for matrix in cosines:
         np.testing.assert_allclose(matrix.T @ matrix, np.eye(3), atol=1e-5)
-
-
-def test_an_array_keeps_its_place_in_space_however_it_is_stored() -> None:
-    array = np.arange(24).reshape(2, 3, 4)
-    affine = np.array([[-2.0, 0, 0, 5], [0, -1, 0, 7], [0, 0, 3, -9], [0, 0, 0, 1]])
-    for orientation in ("LPS", "RAS", "PIR", "ASL"):
-        turned, there = stored(array, affine, orientation)
-        assert "".join(nib.aff2axcodes(there)) == orientation
-        assert len(np.unique(turned)) == array.size
-        for index in np.ndindex(turned.shape):
-            voxel = np.rint(np.linalg.inv(affine) @ there @ [*index, 1]).astype(int)
-            assert turned[index] == array[tuple(voxel[:3])]
 
 
 def test_one_label_map_holds_a_few_stray_values(cases: list[RawCase]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,44 @@ def phantom_folder(out: Path, patients: int, seed: int) -> Iterator[Path]:
 def patient_generator(seed: int, patient: int) -> np.random.Generator:
     """The random numbers of one patient, whatever the number of patients beside."""
     return np.random.default_rng(np.random.SeedSequence([seed, patient]))
+
+
+def phantom_writer(
+    write_patient: Callable[[Path, int, np.random.Generator], None],
+    write_rest: Callable[[Path, int], None] | None = None,
+) -> Callable[..., None]:
+    """The function `write_phantoms` of a layout.
+
+    Args:
+        write_patient: writes the files of one patient below the folder of the dataset, given that
+            folder, the patient's number from 1 on, and the patient's random numbers.
+        write_rest: writes what else belongs to the dataset, given its folder and the number of
+            patients: descriptions, and strays that no reader may take for a case.
+    """
+
+    def write_phantoms(
+        out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Write `patients` synthetic patients below `out`.
+
+        Args:
+            out: folder of the dataset; replaced if it holds phantoms.
+            patients: how many. Patient k is the same however many are written.
+            seed: of all random numbers; equal seeds give equal bytes.
+            progress: called with the patients done and `patients`, after each.
+
+        Raises:
+            ArcoError: see `phantom_folder`.
+        """
+        with phantom_folder(out, patients, seed) as root:
+            for number in range(1, patients + 1):
+                write_patient(root, number, patient_generator(seed, number))
+                if progress is not None:
+                    progress(number, patients)
+            if write_rest is not None:
+                write_rest(root, patients)
+
+    return write_phantoms
 
 
 def write_nifti(

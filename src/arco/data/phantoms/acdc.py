@@ -10,7 +10,6 @@ useful size in the small images of a demonstration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,38 +19,16 @@ from arco.data.anatomy.heart import GROUPS, draw_heart, paint_heart
 from arco.data.anatomy.scanner import Scanner
 from arco.data.anatomy.shapes import Grid, distort, make_grid, paint_all, texture
 from arco.data.anatomy.thorax import draw_thorax, draw_tissues
-from arco.data.phantom_files import patient_generator, phantom_folder, write_nifti
+from arco.data.phantom_files import phantom_writer, write_nifti
 
 _STORED = ((np.int16, 300.0, 2000.0), (np.float32, 80.0, 4000.0), (np.uint8, 110.0, 230.0))
 """Data types of images, with the range of their brightest tissue."""
 
 
-def write_phantoms(
-    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write `patients` synthetic patients, two scans each, below `out`/training.
-
-    Args:
-        out: folder of the dataset; replaced if it holds phantoms.
-        patients: how many. Patient k is the same however many are written.
-        seed: of all random numbers; equal seeds give equal bytes.
-        progress: called with the patients done and `patients`, after each.
-
-    Raises:
-        ArcoError: see `arco.data.phantom_files.phantom_folder`.
-    """
-    with phantom_folder(out, patients, seed) as root:
-        for number in range(1, patients + 1):
-            folder = root / "training" / f"patient{number:03d}"
-            folder.mkdir(parents=True)
-            _write_patient(folder, patient_generator(seed, number))
-            if progress is not None:
-                progress(number, patients)
-        _write_strays(root)
-
-
-def _write_patient(folder: Path, rng: np.random.Generator) -> None:
+def _write_patient(root: Path, number: int, rng: np.random.Generator) -> None:
     """Info.cfg and the scans of one patient at end-diastole and end-systole."""
+    folder = root / "training" / f"patient{number:03d}"
+    folder.mkdir(parents=True)
     group = str(rng.choice(GROUPS))
     grid, affine = _draw_geometry(rng)
     heart = draw_heart(rng, group, grid.shape[2] * grid.spacing_mm[2] * rng.uniform(0.92, 1.04))
@@ -113,7 +90,7 @@ def _write_info(folder: Path, rng: np.random.Generator, group: str, frames: dict
     (folder / "Info.cfg").write_text(text, encoding="utf-8")
 
 
-def _write_strays(root: Path) -> None:
+def _write_strays(root: Path, patients: int) -> None:  # noqa: ARG001 (as the others)
     """Files such as copies of the original collect, so that readers prove they pass them by."""
     first = root / "training" / "patient001"
     (first / "patient001.Info.cfg").write_bytes((first / "Info.cfg").read_bytes())
@@ -123,3 +100,6 @@ def _write_strays(root: Path) -> None:
         "Cardiac Multi-Structures Segmentation and Diagnosis, IEEE TMI 37(11), 2018.\n",
         encoding="utf-8",
     )
+
+
+write_phantoms = phantom_writer(_write_patient, _write_strays)

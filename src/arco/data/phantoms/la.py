@@ -12,7 +12,6 @@ instead of 0.625 mm, so that a scan is small and the atrium keeps a useful size 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,46 +23,29 @@ from arco.data.anatomy.atrium import draw_atrium, draw_chest, draw_tissues, pain
 from arco.data.anatomy.scanner import Scanner
 from arco.data.anatomy.shapes import distort, make_grid, texture
 from arco.data.anatomy.tubes import paint_organs
-from arco.data.phantom_files import patient_generator, phantom_folder
+from arco.data.phantom_files import phantom_writer
 
 SPACING_MM = 1.5
 _SIDES = (104, 112)
 _SLICES = 48
 
 
-def write_phantoms(
-    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write `patients` synthetic patients, a scan each, below `out`/Training Set.
-
-    Args:
-        out: folder of the dataset; replaced if it holds phantoms.
-        patients: how many. Patient k is the same however many are written.
-        seed: of all random numbers; equal seeds give equal bytes.
-        progress: called with the patients done and `patients`, after each.
-
-    Raises:
-        ArcoError: see `arco.data.phantom_files.phantom_folder`.
-    """
-    with phantom_folder(out, patients, seed) as root:
-        parent = root / "Training Set"
-        for number in range(1, patients + 1):
-            rng = patient_generator(seed, number)
-            folder = parent / "".join(rng.choice([*string.ascii_uppercase, *string.digits], 20))
-            folder.mkdir(parents=True)
-            image, cavity = _draw_scan(rng)
-            wall = ndimage.binary_dilation(cavity, iterations=2) & ~cavity.astype(bool)
-            origin_mm = rng.uniform(-120, -60, size=3).round(3)
-            for name, array in (
-                ("lgemri", image),
-                ("laendo", 255 * cavity),
-                ("lawall", 255 * wall.astype(np.uint8)),
-            ):
-                _write_nrrd(folder / f"{name}.nrrd", array, origin_mm)
-            if number == 1:
-                (folder / "desktop.ini").write_text("[ViewState]\r\n", encoding="utf-8")
-            if progress is not None:
-                progress(number, patients)
+def _write_patient(root: Path, number: int, rng: np.random.Generator) -> None:
+    """A folder of one patient with the scan and both masks."""
+    code = rng.choice([*string.ascii_uppercase, *string.digits], 20)
+    folder = root / "Training Set" / "".join(code)
+    folder.mkdir(parents=True)
+    image, cavity = _draw_scan(rng)
+    wall = ndimage.binary_dilation(cavity, iterations=2) & ~cavity.astype(bool)
+    origin_mm = rng.uniform(-120, -60, size=3).round(3)
+    for name, array in (
+        ("lgemri", image),
+        ("laendo", 255 * cavity),
+        ("lawall", 255 * wall.astype(np.uint8)),
+    ):
+        _write_nrrd(folder / f"{name}.nrrd", array, origin_mm)
+    if number == 1:
+        (folder / "desktop.ini").write_text("[ViewState]\r\n", encoding="utf-8")
 
 
 def _draw_scan(rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -102,3 +84,6 @@ def _write_nrrd(
     image.SetSpacing((SPACING_MM,) * 3)
     image.SetOrigin(origin_mm.tolist())
     sitk.WriteImage(image, str(path), useCompression=True)
+
+
+write_phantoms = phantom_writer(_write_patient)

@@ -12,7 +12,6 @@ size in small images.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from arco.data.anatomy.abdomen_tissues import draw_hounsfield
 from arco.data.anatomy.liver import draw_liver, paint_liver
 from arco.data.anatomy.shapes import Grid, Volume, distort, make_grid, texture
 from arco.data.anatomy.tubes import paint_organs
-from arco.data.phantom_files import patient_generator, phantom_folder, turned, write_nifti
+from arco.data.phantom_files import phantom_writer, turned, write_nifti
 
 FIRST_BATCH = 28
 """Cases of `Training Batch 1`; all others lie in the second."""
@@ -34,32 +33,20 @@ LOWEST_HU, HIGHEST_HU = -1024, 3071
 _ORIENTATIONS = ("LAS", "RAS", "LPS")
 
 
-def write_phantoms(
-    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write `patients` synthetic patients, a scan each, below `out`.
+def _write_patient(root: Path, number: int, rng: np.random.Generator) -> None:
+    """Volume and segmentation of one patient; the original counts from 0."""
+    index = number - 1
+    folder = root / f"Training Batch {1 if index < FIRST_BATCH else 2}"
+    folder.mkdir(exist_ok=True)
+    image, label, affine = _draw_scan(rng)
+    write_nifti(folder / f"volume-{index}.nii", image, affine)
+    write_nifti(folder / f"segmentation-{index}.nii", label, affine)
 
-    Args:
-        out: folder of the dataset; replaced if it holds phantoms.
-        patients: how many. Patient k is the same however many are written.
-        seed: of all random numbers; equal seeds give equal bytes.
-        progress: called with the patients done and `patients`, after each.
 
-    Raises:
-        ArcoError: see `arco.data.phantom_files.phantom_folder`.
-    """
-    with phantom_folder(out, patients, seed) as root:
-        for number in range(patients):
-            folder = root / f"Training Batch {1 if number < FIRST_BATCH else 2}"
-            folder.mkdir(exist_ok=True)
-            image, label, affine = _draw_scan(patient_generator(seed, number + 1))
-            write_nifti(folder / f"volume-{number}.nii", image, affine)
-            write_nifti(folder / f"segmentation-{number}.nii", label, affine)
-            if progress is not None:
-                progress(number + 1, patients)
-        # No label map of it was published; no reader may take it for a case.
-        (root / "LITS-Challenge-Test-Data").mkdir()
-        (root / "LITS-Challenge-Test-Data" / "test-volume-0.nii").write_bytes(b"")
+def _write_test_volume(root: Path, patients: int) -> None:  # noqa: ARG001 (as the others)
+    """No label map of it was published; no reader may take it for a case."""
+    (root / "LITS-Challenge-Test-Data").mkdir()
+    (root / "LITS-Challenge-Test-Data" / "test-volume-0.nii").write_bytes(b"")
 
 
 def _draw_scan(
@@ -116,3 +103,6 @@ def _add_table(values: Volume, y: npt.NDArray[np.float64], rng: np.random.Genera
     height = rng.uniform(0.9, 1.02)
     board = (np.abs(y - height)[..., None] < 0.015) & (values < -800)
     values[board] += np.float32(rng.uniform(300, 900))
+
+
+write_phantoms = phantom_writer(_write_patient, _write_test_volume)

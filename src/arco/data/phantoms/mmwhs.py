@@ -11,7 +11,6 @@ about 1 mm in all directions: a scan is small, and its axial slices stay square.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from arco.data.anatomy.scanner import Scanner
 from arco.data.anatomy.shapes import Grid, distort, make_grid, texture
 from arco.data.anatomy.tubes import paint_organs
 from arco.data.anatomy.whole_heart import LABELS, draw_whole_heart, paint_whole_heart
-from arco.data.phantom_files import patient_generator, phantom_folder, write_nifti
+from arco.data.phantom_files import phantom_writer, turned, write_nifti
 
 Array = npt.NDArray[np.generic]
 Matrix = npt.NDArray[np.float64]
@@ -31,7 +30,6 @@ Matrix = npt.NDArray[np.float64]
 STRAY = 421
 """A value in label files of the original that means 420, the left atrium."""
 
-_LPS = "LPSRAI"
 _ORIENTATIONS = ("LPS", "RAS", "PIR", "LIP", "ASL", "RSA")
 """Where the axes of a file point: axial, axial reversed, sagittal, coronal, ..."""
 
@@ -42,32 +40,19 @@ _CENTER_MM = (-4.0, 1.0, 6.0)
 """The middle of the field of view, seen from the heart."""
 
 
-def write_phantoms(
-    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write `patients` synthetic patients, a scan each, below `out`/mr_train.
+def _write_patient(root: Path, number: int, rng: np.random.Generator) -> None:
+    """Image and label map of one patient; the first holds the odd value of the original."""
+    folder = root / "mr_train"
+    folder.mkdir(exist_ok=True)
+    image, label, affine = _draw_scan(rng, stray=number == 1)
+    write_nifti(folder / f"mr_train_{1000 + number}_image.nii.gz", image, affine)
+    write_nifti(folder / f"mr_train_{1000 + number}_label.nii.gz", label, affine)
 
-    Args:
-        out: folder of the dataset; replaced if it holds phantoms.
-        patients: how many. Patient k is the same however many are written.
-        seed: of all random numbers; equal seeds give equal bytes.
-        progress: called with the patients done and `patients`, after each.
 
-    Raises:
-        ArcoError: see `arco.data.phantom_files.phantom_folder`.
-    """
-    with phantom_folder(out, patients, seed) as root:
-        for folder in ("mr_train", "mr_test"):
-            (root / folder).mkdir()
-        for number in range(1, patients + 1):
-            image, label, affine = _draw_scan(patient_generator(seed, number), stray=number == 1)
-            stem = root / "mr_train" / f"mr_train_{1000 + number}"
-            write_nifti(stem.with_name(f"{stem.name}_image.nii.gz"), image, affine)
-            write_nifti(stem.with_name(f"{stem.name}_label.nii.gz"), label, affine)
-            if progress is not None:
-                progress(number, patients)
-        # No label map of it was published; no reader may take it for a case.
-        (root / "mr_test" / "mr_test_2001_image.nii.gz").write_bytes(b"")
+def _write_test_image(root: Path, patients: int) -> None:  # noqa: ARG001 (as the others)
+    """No label map of it was published; no reader may take it for a case."""
+    (root / "mr_test").mkdir()
+    (root / "mr_test" / "mr_test_2001_image.nii.gz").write_bytes(b"")
 
 
 def _draw_scan(rng: np.random.Generator, *, stray: bool) -> tuple[Array, Array, Matrix]:
@@ -83,8 +68,8 @@ def _draw_scan(rng: np.random.Generator, *, stray: bool) -> tuple[Array, Array, 
         atrium = np.flatnonzero(label == LABELS["la"])
         label.flat[rng.choice(atrium, 5, replace=False)] = STRAY
     orientation = str(rng.choice(_ORIENTATIONS))
-    image, turned = stored(image, affine, orientation)
-    return image, stored(label, affine, orientation)[0], turned
+    image, its_affine = turned(image, affine, orientation)
+    return image, turned(label, affine, orientation)[0], its_affine
 
 
 def _draw_geometry(rng: np.random.Generator) -> tuple[Grid, Matrix]:
@@ -114,25 +99,6 @@ def _draw_geometry(rng: np.random.Generator) -> tuple[Grid, Matrix]:
     return Grid(position_mm, grid.spacing_mm), affine
 
 
-def stored(array: Array, affine: Matrix, orientation: str) -> tuple[Array, Matrix]:
-    """An array along L, P, S and its affine, with axes that point elsewhere instead.
-
-    Args:
-        array: [x, y, z].
-        affine: of that array.
-        orientation: where the axes shall point, such as `PIR`.
-    """
-    places = [_LPS.index(letter) for letter in orientation]
-    axes = [place % 3 for place in places]
-    array, affine = array.transpose(axes), affine[:, [*axes, 3]]
-    for axis, place in enumerate(places):
-        if place >= 3:
-            affine[:, 3] += affine[:, axis] * (array.shape[axis] - 1)
-            affine[:, axis] *= -1
-            array = np.flip(array, axis)
-    return np.ascontiguousarray(array), affine
-
-
 def _draw_scanner(rng: np.random.Generator) -> Scanner:
     """A scanner for one patient."""
     blur = rng.uniform(0.3, 0.6)
@@ -146,3 +112,6 @@ def _draw_scanner(rng: np.random.Generator) -> Scanner:
         tilt=(*rng.normal(0, 0.15, size=2).tolist(), rng.normal(0, 0.08)),
         shading=rng.uniform(-0.25, 0.1),
     )
+
+
+write_phantoms = phantom_writer(_write_patient, _write_test_image)

@@ -8,7 +8,6 @@ the liver, so that a volume has about 66 x 62 x 40 voxels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,39 +18,16 @@ from arco.data.anatomy.liver import draw_liver, paint_liver
 from arco.data.anatomy.scanner import Scanner
 from arco.data.anatomy.shapes import Grid, distort, make_grid, texture
 from arco.data.anatomy.tubes import paint_organs
-from arco.data.phantom_files import patient_generator, phantom_folder, turned, write_nifti
+from arco.data.phantom_files import phantom_writer, turned, write_nifti
 
 SPACING_MM = 4.0
 _ORIENTATIONS = ("LPS", "RAS", "LAS")
 
 
-def write_phantoms(
-    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write `patients` synthetic patients, a folder each, below `out`.
-
-    Args:
-        out: folder of the dataset; replaced if it holds phantoms.
-        patients: how many. Patient k is the same however many are written.
-        seed: of all random numbers; equal seeds give equal bytes.
-        progress: called with the patients done and `patients`, after each.
-
-    Raises:
-        ArcoError: see `arco.data.phantom_files.phantom_folder`.
-    """
-    with phantom_folder(out, patients, seed) as root:
-        for number in range(1, patients + 1):
-            folder = root / f"case_{number:03d}"
-            folder.mkdir()
-            _write_patient(folder, patient_generator(seed, number))
-            if progress is not None:
-                progress(number, patients)
-        # What a registration leaves beside its results; no reader may stumble over it.
-        (root / "case_001" / "arterial_to_pre.txt").write_text("identity\n", encoding="utf-8")
-
-
-def _write_patient(folder: Path, rng: np.random.Generator) -> None:
+def _write_patient(root: Path, number: int, rng: np.random.Generator) -> None:
     """The phases and the label map of one patient."""
+    folder = root / f"case_{number:03d}"
+    folder.mkdir()
     grid = _draw_grid(rng)
     abdomen, phases = draw_abdomen(rng), draw_phases(rng)
     liver = draw_liver(rng, abdomen)
@@ -96,3 +72,11 @@ def _draw_scanner(
         tilt=tilt,
         shading=shading,
     )
+
+
+def _write_stray(root: Path, patients: int) -> None:  # noqa: ARG001 (as the others)
+    """What a registration leaves beside its results; no reader may stumble over it."""
+    (root / "case_001" / "arterial_to_pre.txt").write_text("identity\n", encoding="utf-8")
+
+
+write_phantoms = phantom_writer(_write_patient, _write_stray)

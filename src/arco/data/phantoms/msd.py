@@ -6,7 +6,6 @@ about 100 to a million), a few labels are stored as float, and the numbering has
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,37 +15,28 @@ from arco import files
 from arco.data.anatomy.scanner import Scanner
 from arco.data.anatomy.shapes import distort, make_grid, texture
 from arco.data.anatomy.temporal_lobe import draw_hippocampus, draw_tissues, paint_temporal_lobe
-from arco.data.phantom_files import patient_generator, phantom_folder, write_nifti
+from arco.data.phantom_files import phantom_writer, write_nifti
 
 
-def write_phantoms(
-    out: Path, patients: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write `patients` synthetic cases and their dataset.json to `out`.
+def _file_name(number: int) -> str:
+    """Of one patient; numbers have gaps, as in the original."""
+    return f"hippocampus_{3 * (number - 1) // 2 + 1:03d}.nii.gz"
 
-    Args:
-        out: folder of the dataset; replaced if it holds phantoms.
-        patients: how many. Patient k is the same however many are written.
-        seed: of all random numbers; equal seeds give equal bytes.
-        progress: called with the patients done and `patients`, after each.
 
-    Raises:
-        ArcoError: see `arco.data.phantom_files.phantom_folder`.
-    """
-    with phantom_folder(out, patients, seed) as root:
-        for folder in ("imagesTr", "labelsTr"):
-            (root / folder).mkdir()
-        names = [f"hippocampus_{3 * k // 2 + 1:03d}.nii.gz" for k in range(patients)]
-        for done, name in enumerate(names, start=1):
-            image, label = _draw_case(patient_generator(seed, done))
-            for folder, array in (("imagesTr", image), ("labelsTr", label)):
-                write_nifti(root / folder / name, array, _AFFINE)
-            if progress is not None:
-                progress(done, patients)
-        # What macOS leaves in archives; no reader may take it for a case.
-        (root / "imagesTr" / f"._{names[0]}").write_bytes(b"Mac OS X")
-        (root / "labelsTr" / f"._{names[0]}").write_bytes(b"Mac OS X")
-        files.write_json(root / "dataset.json", _description(names))
+def _write_patient(root: Path, number: int, rng: np.random.Generator) -> None:
+    """Image and label map of one patient."""
+    image, label = _draw_case(rng)
+    for folder, array in (("imagesTr", image), ("labelsTr", label)):
+        (root / folder).mkdir(exist_ok=True)
+        write_nifti(root / folder / _file_name(number), array, _AFFINE)
+
+
+def _write_rest(root: Path, patients: int) -> None:
+    """The description, and what macOS leaves in archives; no reader may take that for a case."""
+    names = [_file_name(number) for number in range(1, patients + 1)]
+    (root / "imagesTr" / f"._{names[0]}").write_bytes(b"Mac OS X")
+    (root / "labelsTr" / f"._{names[0]}").write_bytes(b"Mac OS X")
+    files.write_json(root / "dataset.json", _description(names))
 
 
 _AFFINE = np.array([[1.0, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1], [0, 0, 0, 1]])
@@ -100,3 +90,6 @@ def _description(names: list[str]) -> dict[str, object]:
         ],
         "test": [],
     }
+
+
+write_phantoms = phantom_writer(_write_patient, _write_rest)
