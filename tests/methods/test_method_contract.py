@@ -24,6 +24,11 @@ UNSUPERVISED_WEIGHTS = {
 }
 """Settings that switch off all but supervision; `weight` where nothing else is said."""
 
+DRAWING = (
+    "action", "arco", "cct", "dct_rot", "ict", "mona", "mt", "ssnet", "uamt", "urpc",
+)  # fmt: skip
+"""Methods whose noise, views, mixes or draws belong to the place of an image in its batch."""
+
 FIRST = Progress(0, 50, 10)
 
 pytestmark = [
@@ -112,6 +117,23 @@ def test_labels_of_the_labeled_half_matter(name, axes):
             batch.labels[batch.labels == 1] = 2
         losses.append(training.method.step(batch, FIRST).logs["supervised"])
     assert losses[0] != losses[1]
+
+
+def test_the_order_of_images_within_a_half_does_not_matter(name, axes):
+    if name in DRAWING:
+        pytest.skip("draws random numbers image by image")
+    batch = batch_of(name, axes, labeled=3, unlabeled=0 if name == "supervised" else 3)
+    order = torch.tensor([2, 0, 1])
+    all_images = torch.cat([order, order + 3])[: len(batch.images)]
+    permuted = Batch(
+        batch.images[all_images],
+        batch.labels[order],
+        batch.frame[all_images],
+        batch.mined,
+        batch.heights[all_images],
+    )
+    losses = [start(name, axes=axes).method.step(b, FIRST).loss for b in (batch, permuted)]
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
 
 
 def test_teachers_get_no_gradient_and_only_follow_the_student(name, axes):
