@@ -61,3 +61,13 @@ def test_the_background_has_no_prototypes():
     separation = training.method.separation
     assert separation.counts[0] == 0
     assert not separation.prototypes[0].any()
+
+
+def test_statistics_are_gathered_from_images_as_they_are():
+    method, plain = start("ssnet").method, start("ssnet").method
+    batch = make_batch(0)
+    method.step(batch, FIRST)
+    plain.student(batch.images)
+    for name, value in plain.student.named_buffers():
+        if "running" in name:
+            assert torch.equal(method.student.get_buffer(name), value)
