@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from arco.schedules import learning_rate_factor
+from arco.schedules import learning_rate_factor, ramp_up
 from arco.schema import Schedule
 
 
@@ -69,3 +69,16 @@ def test_a_step_outside_the_run_is_refused(step: int) -> None:
 def test_schedules_load_no_torch() -> None:
     program = "import sys, arco.schedules; raise SystemExit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("fraction", "share"), [(0, 0.0067), (0.25, 0.0601), (0.5, 0.2865), (0.75, 0.7316), (1, 1)]
+)
+def test_an_unsupervised_weight_rises_along_half_a_bell(fraction: float, share: float) -> None:
+    assert ramp_up(fraction, 1.0) == pytest.approx(share, abs=5e-5)
+    assert ramp_up(0.4 * fraction, 0.4) == pytest.approx(share, abs=5e-5)
+
+
+def test_a_ramp_ends_where_it_should_and_a_longer_one_than_the_run_never() -> None:
+    assert ramp_up(0.4, 0.4) == ramp_up(0.9, 0.4) == ramp_up(0.0, 0.0) == 1
+    assert ramp_up(1.0, 3.0) == pytest.approx(0.1084, abs=5e-5)

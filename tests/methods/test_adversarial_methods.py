@@ -7,8 +7,10 @@ import copy
 import pytest
 import torch
 from small_methods import make_batch, start
+from torch.nn import functional
 
 from arco.contracts import Progress
+from arco.schedules import ramp_up
 
 MIDDLE = Progress(25, 50, 10)
 NAMES = pytest.mark.parametrize("name", ["dan", "sassnet"])
@@ -54,3 +56,13 @@ def test_the_verdict_on_distances_reaches_everything_but_the_mask_head():
     assert method.tasks.distance_head.weight.grad.any()
     assert next(method.student.encoder.parameters()).grad.any()
     assert all(parameter.grad is None for parameter in method.student.classifier.parameters())
+
+
+def test_the_loss_of_sassnet_at_the_end_by_hand():
+    settings = start("sassnet", weight=0.01).method.settings
+    verdict = torch.tensor([[0.3, -0.2]])  # unlabeled, labeled
+    adversarial = functional.cross_entropy(verdict, torch.tensor([1])).item()
+    assert settings.weight * ramp_up(0.5, settings.ramp) == pytest.approx(0.002865, abs=5e-7)
+    weight = settings.weight * ramp_up(1.0, settings.ramp)
+    loss = 0.2 + settings.distance_weight * 0.05 + weight * adversarial
+    assert loss == pytest.approx(0.2247, abs=5e-5)

@@ -7,7 +7,6 @@ from small_methods import make_batch, start
 from arco.contracts import Progress
 from arco.losses.consistency import mean_squared
 
-UNPERTURBED = {"noise": 0.0, "dropout": 0.0, "drop_lowest": 1.0, "drop_highest": 1.0}
 PROGRESS = Progress(25, 50, 10)
 
 

@@ -27,8 +27,9 @@ def test_two_networks_by_hand(first, second, loss):
     assert crossed.item() == pytest.approx(loss, abs=1e-4)
 
 
-def test_the_networks_start_from_different_weights():
-    method = start("cps").method
+@pytest.mark.parametrize("name", ["cps", "dct"])
+def test_the_networks_start_from_different_weights(name):
+    method = start(name).method
     pairs = zip(method.student.parameters(), method.peer.parameters(), strict=True)
     assert any(not torch.equal(one, other) for one, other in pairs)
 
@@ -47,3 +48,18 @@ def test_labeled_images_carry_the_cross_supervision_unless_told_otherwise():
         for images in ("all", "unlabeled")
     ]
     assert losses[0] != losses[1]
+
+
+def test_equal_networks_get_equal_gradients():
+    method = start("cps").method
+    method.peer.load_state_dict(method.student.state_dict())
+    method.step(make_batch(0), Progress(25, 50, 10)).loss.backward()
+    for one, other in zip(method.student.parameters(), method.peer.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+
+
+def test_no_gradient_passes_through_a_pseudo_label():
+    one, other = pixel(0.7, 0.3).requires_grad_(), pixel(0.4, 0.6).requires_grad_()
+    cross_entropy(other, pseudo_labels(one, FRAME, IGNORE)).backward()
+    assert one.grad is None
+    assert other.grad.any()

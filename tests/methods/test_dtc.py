@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from small_methods import make_batch, start
 
@@ -9,8 +10,9 @@ from arco.losses.segmentation import dice_loss
 FIRST = Progress(0, 50, 10)
 
 
-def test_without_distances_and_consistency_it_is_dice_alone():
-    method = start("dtc", weight=0.0, distance_weight=0.0).method
+@pytest.mark.parametrize("name", ["dtc", "sassnet"])
+def test_without_distances_and_unsupervised_weight_it_is_dice_alone(name):
+    method = start(name, weight=0.0, distance_weight=0.0).method
     batch = make_batch(0)
     output = method.step(batch, FIRST)
     logits, distances = method.tasks(batch.images)

@@ -10,7 +10,7 @@ import torch
 from small_methods import make_batch, size_of, start
 
 from arco import registry
-from arco.contracts import Batch, Progress
+from arco.contracts import Batch, Progress, StepOutput
 from arco.models.discriminator import Adversary
 from arco.models.teacher import Teacher
 
@@ -30,6 +30,7 @@ DRAWING = (
 """Methods whose noise, views, mixes or draws belong to the place of an image in its batch."""
 
 FIRST = Progress(0, 50, 10)
+LATE = Progress(40, 50, 10)
 
 pytestmark = [
     pytest.mark.parametrize("name", METHODS),
@@ -95,17 +96,44 @@ def test_a_run_restored_from_a_file_continues_bit_by_bit(name, axes):
     resumed.restore(torch.load(file, weights_only=True))
     for _ in range(2):
         resumed.step()
-    expected = undisturbed.method.state_dict()
-    for key, value in resumed.method.state_dict().items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value, expected[key]), key
+    # Weights, statistics, teachers, critics and their optimizers, banks, generators.
+    assert equal(undisturbed.state(), resumed.state())
 
 
-def test_without_unsupervised_weight_the_loss_is_the_supervised_one(name, axes):
+def equal(one, other):
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+def test_without_unsupervised_weight_loss_and_gradients_are_the_supervised_ones(
+    name, axes, monkeypatch
+):
+    sums, add = [], StepOutput.of
+
+    def recorded(supervised, terms):
+        sums.append(supervised)
+        return add(supervised, terms)
+
+    monkeypatch.setattr(StepOutput, "of", recorded)
     weights = UNSUPERVISED_WEIGHTS.get(name, ("weight",))
-    training = start(name, axes=axes, **dict.fromkeys(weights, 0.0))
-    output = training.method.step(batch_of(name, axes), FIRST)
-    torch.testing.assert_close(output.loss.detach(), output.logs["supervised"])
+    method = start(name, axes=axes, **dict.fromkeys(weights, 0.0)).method
+    loss = method.step(batch_of(name, axes), LATE).loss
+    supervised = sums[0] if sums else loss
+    assert torch.equal(loss, supervised)
+    trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    found, expected = (
+        torch.autograd.grad(
+            total, trained, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        for total in (loss, supervised)
+    )
+    assert any(gradient.any() for gradient in expected)
+    assert equal(found, expected)
 
 
 def test_labels_of_the_labeled_half_matter(name, axes):
@@ -167,15 +195,24 @@ def test_adversaries_change_in_their_own_update_alone(name, axes):
         assert any(not torch.equal(parameter, value) for parameter, value in pairs)
 
 
+def with_labels(batch, kind):
+    labels, frame = batch.labels.clone(), batch.frame.clone()
+    only = {"all background": 0, "single class": 2, "all outside the frame": -1}
+    if kind in only:
+        labels[labels >= 0] = only[kind]
+    if kind == "all outside the frame":
+        frame[:] = False
+    return Batch(batch.images, labels, frame, batch.mined, batch.heights)
+
+
+@pytest.mark.parametrize("kind", ["all classes", "all background", "single class"])
 @pytest.mark.parametrize("logit", [50.0, -50.0])
-def test_saturated_logits_give_a_finite_loss_and_gradient(name, axes, logit):
+def test_saturated_logits_give_a_finite_loss_and_gradient(name, axes, logit, kind):
     training = start(name, axes=axes)
-    with torch.no_grad():
-        for module in (training.method.student, getattr(training.method, "teacher", None)):
-            network = getattr(module, "module", module)
-            if network is not None:
-                _last_bias(network).copy_(torch.tensor([logit, -logit, 0.0]))
-    output = training.step()
+    for layer in training.method.modules():  # of every network, decoder, side head and teacher
+        if getattr(layer, "out_channels", None) == training.classes:
+            layer.bias.data.copy_(torch.tensor([logit, -logit, 0.0]))
+    output = training.step(with_labels(batch_of(name, axes), kind))
     assert torch.isfinite(output.loss)
     assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients(training).values())
 
@@ -183,13 +220,8 @@ def test_saturated_logits_give_a_finite_loss_and_gradient(name, axes, logit):
 @pytest.mark.parametrize("kind", ["all background", "single class", "all outside the frame"])
 def test_degenerate_labels_give_a_finite_loss_and_gradient(name, axes, kind):
     training = start(name, axes=axes)
-    batch = batch_of(name, axes)
-    labels, frame = batch.labels.clone(), batch.frame.clone()
-    labels[labels >= 0] = {"all background": 0, "single class": 2}.get(kind, -1)
-    if kind == "all outside the frame":
-        frame[:] = False
     for _ in range(2):
-        output = training.step(Batch(batch.images, labels, frame, batch.mined, batch.heights))
+        output = training.step(with_labels(batch_of(name, axes), kind))
         assert torch.isfinite(output.loss)
     assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients(training).values())
 
@@ -220,9 +252,3 @@ def test_a_few_steps_lower_the_supervised_loss(name, axes):
     batch = batch_of(name, axes)
     losses = [training.step(batch).logs["supervised"].item() for _ in range(10)]
     assert losses[-1] < 0.95 * losses[0]
-
-
-def _last_bias(network):
-    """The bias of the layer that gives the logits."""
-    layers = [m for m in network.classifier.modules() if getattr(m, "bias", None) is not None]
-    return layers[-1].bias

@@ -32,6 +32,27 @@ def test_pixels_of_known_uncertainty_are_kept_or_not():
     assert kept(0.75, 480)
 
 
+def test_four_classes_have_a_threshold_of_their_own():
+    probs = torch.tensor([0.7, 0.1, 0.1, 0.1])
+    uncertainty = -(probs * probs.log()).sum().item()
+    assert uncertainty == pytest.approx(0.9404, abs=5e-5)
+    method = start("uamt", threshold=0.75).method
+    first, last = (Progress(at, 1000, 10) for at in (0, 1000))
+    assert uncertainty < method.threshold(first, 4)
+    assert uncertainty > method.threshold(last, 2)
+
+
+def test_where_every_pixel_counts_it_is_the_mean_teacher():
+    losses = []
+    for name, changes in (("mt", {}), ("uamt", {"threshold": 1.0})):
+        method = start(name, noise=0.0, **changes).method
+        with torch.no_grad():
+            method.teacher.module.classifier.bias += torch.tensor([0.2, 0.0, -0.2])
+        losses.append(method.step(make_batch(0), Progress(0, 50, 10)).logs["consistency"])
+    assert losses[0] > 0
+    torch.testing.assert_close(losses[0], losses[1])
+
+
 def test_two_voxels_of_which_the_first_counts():
     student = torch.tensor([[0.8, 0.6], [0.2, 0.4]]).view(1, 2, 1, 2)
     teacher = torch.tensor([[0.9, 0.75], [0.1, 0.25]]).view(1, 2, 1, 2)

@@ -4,34 +4,8 @@ import pytest
 import torch
 from small_methods import make_batch, start
 
-from arco.contracts import Context, Progress, Randomness
+from arco.contracts import Progress
 from arco.losses.segmentation import supervised_loss
-from arco.methods import urpc
-from arco.models.unet import UNet
-from arco.models.vnet import VNet
-
-CONSTANTS = {"weight": 0.1, "ramp": 1.0, "dropout": 0.5, "drop_lowest": 0.7, "drop_highest": 0.9}
-SETTINGS = urpc.Settings(**CONSTANTS, upsampling="nearest", perturbed=True, noise=0.3)
-
-
-@pytest.mark.parametrize(
-    ("network", "classes", "total"), [(UNet, 4, 1_831_060 - 9_220), (VNet, 2, 9_449_320)]
-)
-def test_the_published_networks_have_exactly_so_many_parameters(network, classes, total):
-    # Of the published 2D network 9,220 parameters belong to a head that is never used.
-    axes = 2 if network is UNet else 3
-    context = Context(
-        build_network=lambda: network(1, classes),
-        pretrained=None,
-        classes=classes,
-        spatial_axes=axes,
-        image_size=(16,) * axes,
-        channels=1,
-        randomness=Randomness(0, torch.device("cpu")),
-        training_items=1,
-    )
-    method = urpc.Method(SETTINGS, context)
-    assert sum(weight.numel() for weight in method.parameters()) == total
 
 
 def test_the_coarsest_prediction_is_constant_on_blocks_of_eight():

@@ -49,6 +49,11 @@ def test_losses_of_known_verdicts(monkeypatch):
     monkeypatch.setattr(adversary.discriminator, "forward", lambda maps, images: verdict)
     maps, images = separable(0)
     assert adversary.fooled(maps[:1], images[:1]).item() == pytest.approx(0.9741, abs=1e-4)
+    learned = torch.nn.Parameter(verdict.clone())
+    monkeypatch.setattr(adversary.discriminator, "forward", lambda maps, images: learned)
+    assert adversary.update(maps[:1], images[:1], labeled=0).item() == pytest.approx(
+        0.4741, abs=1e-4
+    )
     same = torch.zeros(1, 2)
     monkeypatch.setattr(adversary.discriminator, "forward", lambda maps, images: same)
     assert adversary.fooled(maps[:1], images[:1]).item() == pytest.approx(0.6931, abs=1e-4)

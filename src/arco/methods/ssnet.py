@@ -17,6 +17,7 @@ from arco.fields import Fraction, NonNegative, PositiveInt
 from arco.losses.adversarial_direction import dice_distance, worst_direction
 from arco.losses.consistency import pseudo_labels
 from arco.losses.segmentation import dice_loss
+from arco.models.normalization import kept_statistics
 from arco.schedules import ramp_up
 
 
@@ -48,7 +49,8 @@ class Method(Trainable):
 
     The distance of L_vat is the squared Dice form in 2D and 3D, which is 0 for equal predictions;
     the 3D code's is not. Its constant side is the prediction of the main pass, where the code
-    spends another pass in the same mode.
+    spends another pass in the same mode. Deviation: batch-norm statistics are gathered from the
+    main pass alone.
     """
 
     def __init__(self, settings: Settings, context: Context) -> None:
@@ -89,14 +91,16 @@ class Method(Trainable):
         def divergence(images: Tensor) -> Tensor:
             return dice_distance(self.student(images).softmax(dim=1), clean, batch.frame)
 
-        change = worst_direction(
-            divergence,
-            batch.images,
-            probe=self.settings.probe,
-            radius=self.settings.radius,
-            generator=self.directions,
-        )
-        return divergence(batch.images + change)
+        # Both passes see noise that no test image has, two of the three updates of a step.
+        with kept_statistics(self.student):
+            change = worst_direction(
+                divergence,
+                batch.images,
+                probe=self.settings.probe,
+                radius=self.settings.radius,
+                generator=self.directions,
+            )
+            return divergence(batch.images + change)
 
     def exported(self) -> dict[str, Tensor]:
         """The network without heads and selectors."""
