@@ -58,9 +58,16 @@ def _is_below(name: str | bytes | int, folder: Path) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Hexadecimal SHA-256 of a file's bytes.
+
+    Raises:
+        ArcoError: the file is missing.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ArcoError(f"{path} is missing; make it first or correct the path") from error
 
 
 def read_text(path: Path) -> str:

@@ -121,6 +121,11 @@ def test_weights_pretrained_with_another_network_are_refused(ready):
     assert "weights.safetensors is from another configuration (network differs)" in said
 
 
+def test_a_cell_before_its_pretraining_says_which_file_it_lacks(ready):
+    told = complaint(ready.arco("finetune", "acdc", "10%", "arco_sg", check=False))
+    assert "relational/seed0/weights.safetensors is missing" in told
+
+
 def test_damaged_weights_are_refused_by_evaluation(ready):
     ready.arco("finetune", *CELL)
     weights = ready.root / RUN / "weights.safetensors"

@@ -21,7 +21,7 @@ from arco.models.pyramid import image_blocks, neighborhood, sizes_of, upsample
 COARSE_SHARE = 16
 """A level is coarse if the full resolution has at least this many times its pixels."""
 
-QUERY_BLOCK = 64
+QUERY_BLOCK = 128
 """Queries compared at a time; bounds the memory of their maps of partial dot products."""
 
 SMALLEST_NORM = 1e-12

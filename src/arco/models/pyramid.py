@@ -156,18 +156,21 @@ def neighborhood(pixels: Tensor, sizes: tuple[Size, ...], dtype: torch.dtype) ->
         dtype: type of the weights.
     """
     bands = _bands(sizes, (pixels.device, dtype))
-    neighbors = torch.zeros_like(pixels).unsqueeze(0)
-    weights = torch.ones_like(neighbors, dtype=dtype)
-    stride = 1
+    shape, pixels = pixels.shape, pixels.flatten()
+    offsets, shares, stride = [], [], 1
     for axis in reversed(range(len(bands))):
         first, entries = bands[axis]
-        coordinate, pixels = pixels % sizes[-1][axis], pixels // sizes[-1][axis]
-        start = first[coordinate] * stride + neighbors
-        steps = range(entries.shape[1])
-        neighbors = torch.cat([start + step * stride for step in steps])
-        weights = torch.cat([entries[:, step][coordinate] * weights for step in steps])
+        rest = pixels.div(sizes[-1][axis], rounding_mode="trunc")
+        coordinate, pixels = pixels - rest * sizes[-1][axis], rest
+        steps = torch.arange(entries.shape[1], device=pixels.device).unsqueeze(1)
+        offsets.append((first.index_select(0, coordinate) + steps) * stride)
+        shares.append(entries.T.contiguous().index_select(1, coordinate))
         stride *= sizes[0][axis]
-    return Neighborhood(pixels, neighbors, weights)
+    neighbors = reduce(lambda inner, outer: (outer.unsqueeze(1) + inner).flatten(0, 1), offsets)
+    weights = reduce(lambda inner, outer: (outer.unsqueeze(1) * inner).flatten(0, 1), shares)
+    return Neighborhood(
+        pixels.view(shape), neighbors.view(-1, *shape), weights.view(-1, *shape)
+    )
 
 
 def squared_norms(vectors: Tensor, sizes: tuple[Size, ...]) -> Tensor:
