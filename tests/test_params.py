@@ -59,6 +59,40 @@ def test_a_recipe_cannot_set_a_key_that_does_not_exist(edited):
         edited("scale: demo", "scale: demo", **overlay)
 
 
+def test_a_dataset_changes_methods_pretrainings_and_augmentation_for_itself_alone(repository):
+    changes = {
+        "augmentation": {"flip": False},
+        "methods": {"arco": {"lambda1": 0.5}},
+        "pretraining": {"relational": {"training": {"optimizer": {"lr": 0.125}}}},
+    }
+    overlay = {"datasets": {"acdc": {"changes": changes}}}
+    loaded = params.load(repository / "params.yaml", {"scale": "paper", **overlay})
+    plain = params.load(repository / "params.yaml", {"scale": "paper"})
+    recipe = loaded.recipe("arco_sg")
+    for name, changed in (("acdc", True), ("lits", False)):
+        resolved = loaded.resolve(recipe, "test", name)
+        before = plain.resolve(recipe, "test", name)
+        assert (resolved != before) is changed
+        assert resolved["augmentation"]["flip"] is not changed
+        assert (resolved["method"]["lambda1"] == 0.5) is changed
+        pretraining = loaded.pretraining("relational", name)
+        assert (pretraining.training.optimizer.lr == 0.125) is changed
+        assert pretraining.augmentation.flip is not changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"methods": {"arcoo": {}}}, r"datasets\.acdc\.changes\.methods.*did you mean arco"),
+        ({"methods": {"arco": {"lamda1": 1.0}}}, r"methods\.arco\.lamda1.*did you mean lambda1"),
+        ({"pretraning": {}}, r"datasets\.acdc\.changes\.pretraning.*did you mean pretraining"),
+    ],
+)
+def test_a_mistake_in_what_a_dataset_changes_is_told(edited, changes, expected):
+    with pytest.raises(ArcoError, match=expected):
+        edited("scale: demo", "scale: demo", datasets={"acdc": {"changes": changes}})
+
+
 def test_a_typo_in_a_scale_that_is_not_in_use_is_found_too(edited):
     with pytest.raises(ArcoError, match=r"scales\.paper\.datasets.*did you mean acdc"):
         edited("\n  paper: {}", "\n  paper:\n    datasets: {acd: {source: raw}}")

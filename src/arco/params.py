@@ -19,6 +19,7 @@ from arco.fields import Settings
 from arco.schema import (
     SCALES,
     Augmentation,
+    Changes,
     Dataset,
     Recipe,
     Sections,
@@ -110,10 +111,15 @@ class Parameters:
     def __init__(self, tree: Tree, root: Path) -> None:
         self.root = root
         self.sections = checked(Sections, tree, "params.yaml")
-        for section, entries in tree["volumes"].items():
-            if section in OPEN_SECTIONS:
-                _check_names(tree[section], entries, f"volumes.{section}")
-        self.learners = {2: Learners(tree), 3: Learners(merged(tree, tree["volumes"]))}
+        trees = {2: tree, 3: _changed(tree, self.sections.volumes, "volumes")}
+        self.learners = {axes: Learners(sections) for axes, sections in trees.items()}
+        self._learners_of = {
+            name: Learners(
+                _changed(trees[dataset.spatial_axes], dataset.changes, f"datasets.{name}.changes")
+            )
+            for name, dataset in self.sections.datasets.items()
+            if dataset.changes != Changes()
+        }
         self.recipes = {
             name: checked(Recipe, entry, f"recipes.{name}")
             for name, entry in _entries(tree, "recipes")
@@ -140,8 +146,16 @@ class Parameters:
         Raises:
             ArcoError: there is no such pretraining or dataset.
         """
+        return known(self.learners_of(dataset).pretrainings, name, "pretraining", "pretraining")
+
+    def learners_of(self, dataset: str) -> Learners:
+        """The methods and pretrainings as they run on a dataset.
+
+        Raises:
+            ArcoError: there is no such dataset.
+        """
         axes = self.dataset(dataset).spatial_axes
-        return known(self.learners[axes].pretrainings, name, "pretraining", "pretraining")
+        return self._learners_of.get(dataset, self.learners[axes])
 
     def _check_references(self) -> None:
         for name, dataset in self.sections.datasets.items():
@@ -185,12 +199,12 @@ class Parameters:
         recipe = self.recipe(sweep.recipe, "figures")
         return recipe.model_copy(update={"set": recipe.set | {sweep.key: value}})
 
-    def resolve(self, recipe: Recipe, key: str, dataset: Dataset | None = None) -> Tree:
+    def resolve(self, recipe: Recipe, key: str, dataset: str | None = None) -> Tree:
         """Every value that fine-tuning by `recipe` reads, `set` applied and checked.
 
         What is more special wins: what `volumes` says of three spatial axes over the general
-        value, the method's training settings over the general ones, those of `dataset` over the
-        method's, and the recipe's over all.
+        value, `changes` of the dataset over both, the method's training settings over the general
+        ones, those of the dataset over the method's, and the recipe's over all.
 
         Returns:
             A tree with the keys training, augmentation and method (its name included).
@@ -198,7 +212,8 @@ class Parameters:
         Raises:
             ArcoError: `set` names an unknown key or an impossible value.
         """
-        learners = self.learners[2 if dataset is None else dataset.spatial_axes]
+        learners = self.learners[2] if dataset is None else self.learners_of(dataset)
+        of_dataset = {} if dataset is None else self.dataset(dataset).training
         method = learners.methods[recipe.method]
         settings = dict(method.settings)
         if recipe.sampler is not None:
@@ -206,9 +221,7 @@ class Parameters:
                 raise ArcoError(f"{key}.sampler: the method {method.name} draws nothing; remove it")
             settings["sampler"] = recipe.sampler
         tree: Tree = {
-            "training": merged(
-                method.training.model_dump(), dataset.training if dataset is not None else {}
-            ),
+            "training": merged(method.training.model_dump(), of_dataset),
             "augmentation": learners.augmentation.model_dump(),
             "method": settings,
         }
@@ -275,6 +288,13 @@ def _entries(tree: Tree, section: str) -> list[tuple[str, Tree]]:
         return merged(inherited, entry)
 
     return [(name, with_base(name, (name,))) for name in entries]
+
+
+def _changed(tree: Tree, changes: Changes, key: str) -> Tree:
+    """All sections with the `changes` that stand under `key`; entries must exist already."""
+    for section in ("methods", "pretraining"):
+        _check_names(tree[section], getattr(changes, section), f"{key}.{section}")
+    return merged(tree, changes.model_dump())
 
 
 def _check_names(base: Tree, over: Tree, key: str) -> None:

@@ -240,7 +240,7 @@ class Plan:
         return {
             **self._training_settings("finetune", cell.dataset, cell.labels, cell.seed),
             "pretraining": recipe.pretraining,
-            **self.parameters.resolve(recipe, f"recipes.{cell.recipe}", self.dataset(cell.dataset)),
+            **self.parameters.resolve(recipe, f"recipes.{cell.recipe}", cell.dataset),
         }
 
     def evaluate_settings(self, cell: Cell, part: str) -> Tree:

@@ -89,6 +89,20 @@ class Crop(Settings):
     margin_mm: Annotated[list[NonNegative], Field(min_length=3, max_length=3)]
 
 
+class Changes(Settings):
+    """What single datasets, or all of three spatial axes, change in the sections of these names."""
+
+    augmentation: dict[str, Any] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    pretraining: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class Volumes(Changes):
+    """What datasets of three spatial axes change."""
+
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
 class Dataset(Settings):
     """One dataset: where its files are, how they are prepared, who is labeled.
 
@@ -99,7 +113,8 @@ class Dataset(Settings):
     `slices` says along which axis two spatial axes are cut out of a volume: `file`, the last of the
     file, or `axial`, from the feet to the head, where files of one dataset lie in different ways.
     `label_aliases` names further values of the label files and the class value each stands for.
-    `training` replaces single keys of every method's training settings on this dataset.
+    `training` replaces single keys of every method's training settings on this dataset, and
+    `changes` single keys of augmentation, of methods and of pretrainings.
     """
 
     title: str
@@ -118,6 +133,7 @@ class Dataset(Settings):
     split: Split
     labels: dict[str, Budget]
     training: dict[str, Any] = Field(default_factory=dict)
+    changes: Changes = Changes()
     phantom: Phantom
 
     @model_validator(mode="after")
@@ -244,15 +260,6 @@ class Training(Settings):
     schedule: Schedule
     mixed_precision: bool
     log_every: PositiveInt
-
-
-class Volumes(Settings):
-    """What datasets of three spatial axes change in the sections of the same names."""
-
-    training: dict[str, Any]
-    augmentation: dict[str, Any]
-    methods: dict[str, dict[str, Any]]
-    pretraining: dict[str, dict[str, Any]]
 
 
 class Recipe(Settings):

@@ -168,9 +168,7 @@ def neighborhood(pixels: Tensor, sizes: tuple[Size, ...], dtype: torch.dtype) ->
         stride *= sizes[0][axis]
     neighbors = reduce(lambda inner, outer: (outer.unsqueeze(1) + inner).flatten(0, 1), offsets)
     weights = reduce(lambda inner, outer: (outer.unsqueeze(1) * inner).flatten(0, 1), shares)
-    return Neighborhood(
-        pixels.view(shape), neighbors.view(-1, *shape), weights.view(-1, *shape)
-    )
+    return Neighborhood(pixels.view(shape), neighbors.view(-1, *shape), weights.view(-1, *shape))
 
 
 def squared_norms(vectors: Tensor, sizes: tuple[Size, ...]) -> Tensor:
