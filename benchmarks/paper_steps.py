@@ -16,7 +16,7 @@ from torch import Tensor
 
 from arco import params, registry
 from arco.contracts import Batch, Context, Progress, Randomness, Trainable
-from arco.device import make_deterministic
+from arco.device import make_deterministic, reuse_memory
 from arco.models.backbone import Backbone
 from arco.models.build import build_network
 from arco.optimizers import build_optimizer
@@ -32,6 +32,7 @@ PROGRESS = Progress(step=999, total=1000, steps_per_epoch=10)
 def load_parameters(changes: Mapping[str, Any] | None = None) -> params.Parameters:
     """params.yaml at paper scale, single keys replaced by `changes`; one thread, as in training."""
     make_deterministic(torch.device("cpu"), threads=1)
+    reuse_memory()
     root = Path(__file__).parents[1]
     return params.load(root / "params.yaml", {"scale": "paper", **(changes or {})})
 

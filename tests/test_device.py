@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import platform
+import resource
 import subprocess
 import sys
 
@@ -33,6 +35,18 @@ def test_determinism_is_switched_on_without_loading_the_compiler():
         "sys.exit('torch._inductor.config' in sys.modules or not on)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
+def test_freed_memory_is_used_again():
+    code = (
+        "import resource, torch; from arco.device import reuse_memory; reuse_memory(); "
+        "torch.ones(2**24); before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; "
+        "torch.ones(2**24); print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    pages = 2**24 * 4 // resource.getpagesize()
+    assert int(answer.stdout) < pages / 100
 
 
 def test_a_gpu_warns_where_a_kernel_is_not_deterministic():

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+
 import torch
 
 from arco.errors import ArcoError
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def choose_device(name: str) -> torch.device:
@@ -27,3 +32,15 @@ def make_deterministic(device: torch.device, threads: int) -> None:
     # Only a debugging aid, and slow.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+def reuse_memory() -> None:
+    """Let the C library keep freed memory for the next tensors instead of giving it back.
+
+    On a CPU, asking for new pages took a quarter of a training step at 256 x 256. Peak memory rises
+    by about a tenth. Only glibc is told; elsewhere nothing changes.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

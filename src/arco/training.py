@@ -22,7 +22,7 @@ from arco import files, registry
 from arco.checkpoint import Resume, fingerprint
 from arco.contracts import Context, Progress, Randomness, Trainable
 from arco.data.loading import Prepared, TrainingBatches
-from arco.device import choose_device, make_deterministic
+from arco.device import choose_device, make_deterministic, reuse_memory
 from arco.errors import ArcoError
 from arco.models.backbone import Backbone
 from arco.models.build import build_network, load_weights
@@ -117,6 +117,7 @@ def train(
     started = time.monotonic()
     chosen = choose_device(device)
     make_deterministic(chosen, threads)
+    reuse_memory()
     resume = Resume(job.resume, fingerprint(canonical(job.settings), job.inputs()))
     outputs = [job.out / name for name in OUTPUTS]
     with resume.locked():

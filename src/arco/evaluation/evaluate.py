@@ -20,7 +20,7 @@ from arco import files
 from arco.data.geometry import read_scan, to_native, write_labels
 from arco.data.lists import read_part
 from arco.data.manifest import CaseRecord, Manifest, read_manifest
-from arco.device import choose_device, make_deterministic
+from arco.device import choose_device, make_deterministic, reuse_memory
 from arco.errors import ArcoError
 from arco.evaluation.inference import predict_patches, predict_volume
 from arco.evaluation.metrics import dice, jaccard, surface_scores_in
@@ -124,6 +124,7 @@ def evaluate_run(  # noqa: PLR0913 (what a job of this stage consists of)
     """
     chosen = choose_device(device)
     make_deterministic(chosen, threads)
+    reuse_memory()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)  # type: ignore[no-untyped-call]
     evaluation = open_run(run, prepared, chosen, window)
     cases = read_part(prepared / "splits" / f"{part}.txt", evaluation.manifest.cases)

@@ -28,6 +28,9 @@ from arco.models.pyramid import (
     upsample,
 )
 
+LONGEST_PRODUCT = 64
+"""Pixels along an axis up to which a matrix product interpolates faster than two neighbors do."""
+
 
 def mix(weight: Tensor, maps: Tensor) -> Tensor:
     """A bias-free 1-wide convolution: [out, in] on maps [in, B, *S]."""
@@ -35,7 +38,9 @@ def mix(weight: Tensor, maps: Tensor) -> Tensor:
 
 
 def raised(maps: Tensor, sizes: tuple[Size, ...]) -> Tensor:
-    """Maps [channels, B, *sizes[0]] interpolated through all of `sizes`."""
+    """Maps [channels, B, *sizes[0]] interpolated to the second and last of `sizes`."""
+    if min(sizes[0]) > LONGEST_PRODUCT:
+        return upsample(maps, sizes[-1])
     return along_axes(maps, chain_matrices(sizes, kind_of(maps)), first=2)
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from arco.models.head import RepresentationHead, merge
 from arco.models.pyramid import image_blocks, neighborhood, sizes_of, upsample
 
-COARSE_SHARE = 16
+COARSE_SHARE = 32
 """A level is coarse if the full resolution has at least this many times its pixels."""
 
 QUERY_BLOCK = 128
@@ -31,7 +31,7 @@ SMALLEST_NORM = 1e-12
 class KeyField:
     """The teacher's representation of every pixel of a batch, as keys to compare queries with.
 
-    Keys are constants: no gradient reaches the teacher. Memory is about 50 numbers per pixel for
+    Keys are constants: no gradient reaches the teacher. Memory is about 115 numbers per pixel for
     the 2D network and 65 for the 3D one, instead of D.
 
     Args:
