@@ -39,14 +39,18 @@ def test_determinism_is_switched_on_without_loading_the_compiler():
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone is told")
 def test_freed_memory_is_used_again():
-    code = (
-        "import resource, torch; from arco.device import reuse_memory; reuse_memory(); "
-        "torch.ones(2**24); before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; "
-        "torch.ones(2**24); print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
-    )
+    code = """
+import resource, torch
+from arco.device import reuse_memory
+reuse_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
     answer = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
-    pages = 2**24 * 4 // resource.getpagesize()
-    assert int(answer.stdout) < pages / 100
+    pages = 20 * 2**24 * 4 // resource.getpagesize()
+    assert int(answer.stdout) < pages / 2  # the first few make the heap grow
 
 
 def test_a_gpu_warns_where_a_kernel_is_not_deterministic():
