@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import torch
+from lightly.utils.lars import LARS
 from torch import nn
 
 from arco.errors import ArcoError
-from arco.optimizers import build_optimizer
+from arco.optimizers import build_optimizer, without_compiler
 from arco.schema import Optimizer
 
 
@@ -114,6 +117,34 @@ def test_a_saved_state_continues_alike(name: str) -> None:
     for optimizer, linear in zip(optimizers, linears, strict=True):
         step(optimizer, linear)
     assert torch.equal(linears[0].weight, linears[1].weight)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam, LARS])
+def test_without_the_compiler_an_optimizer_does_the_same(optimizer: Any) -> None:
+    linears = layer(), layer()
+    for linear, kind in zip(linears, (optimizer, without_compiler(optimizer)), strict=True):
+        taken = kind(linear.parameters(), lr=0.1, weight_decay=0.01)
+        step(taken, linear)
+        step(taken, linear)
+        taken.zero_grad()
+    assert torch.equal(linears[0].weight, linears[1].weight)
+    assert linears[1].weight.grad is None
+
+
+def test_steps_do_not_load_the_compiler() -> None:
+    code = """
+import sys, torch
+from arco.optimizers import without_compiler
+for kind in (torch.optim.SGD, torch.optim.Adam):
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = without_compiler(kind)([weight], lr=0.1)
+    weight.square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

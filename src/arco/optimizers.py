@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 
 import torch
 from lightly.utils.lars import LARS
@@ -10,6 +12,19 @@ from torch import nn
 
 from arco.errors import ArcoError
 from arco.schema import Optimizer
+
+
+@functools.cache
+def without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """The same optimizer without the guards that load torch's compiler when they are first passed.
+
+    The guards only act inside a compiled function, of which there is none, and loading takes longer
+    than everything else that a short run does beside importing torch.
+    """
+    guarded = "add_param_group", "zero_grad", "state_dict", "load_state_dict"
+    functions = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    functions["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), functions)
 
 
 def build_optimizer(
@@ -42,13 +57,15 @@ def build_optimizer(
     lr, momentum, weight_decay = settings.lr, settings.momentum, settings.weight_decay
     match settings.name:
         case "sgd":
-            return torch.optim.SGD(
+            return without_compiler(torch.optim.SGD)(
                 trained, lr, momentum, weight_decay=weight_decay, nesterov=settings.nesterov
             )
         case "lars":
             return _lars(trained, settings)
         case "adam":
-            return torch.optim.Adam(trained, lr, (momentum, 0.999), weight_decay=weight_decay)
+            return without_compiler(torch.optim.Adam)(
+                trained, lr, (momentum, 0.999), weight_decay=weight_decay
+            )
 
 
 def _lars(trained: list[nn.Parameter], settings: Optimizer) -> torch.optim.Optimizer:
@@ -60,11 +77,10 @@ def _lars(trained: list[nn.Parameter], settings: Optimizer) -> torch.optim.Optim
             "weight_decay": 0.0,
         },
     ]
-    optimizer: torch.optim.Optimizer = LARS(
+    return without_compiler(LARS)(
         groups,
         settings.lr,
         settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.nesterov,
     )
-    return optimizer

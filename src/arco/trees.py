@@ -14,6 +14,7 @@ from arco import files
 from arco.errors import ArcoError
 from arco.fields import Settings
 
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is built
 Tree = dict[str, Any]
 SettingsType = TypeVar("SettingsType", bound=Settings)
 Entry = TypeVar("Entry")
@@ -26,7 +27,7 @@ def read_yaml(path: Path) -> Tree:
         ArcoError: missing file, invalid YAML, or another top level.
     """
     try:
-        content = yaml.safe_load(files.read_text(path))
+        content = yaml.load(files.read_text(path), Loader)
     except yaml.YAMLError as error:
         raise ArcoError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

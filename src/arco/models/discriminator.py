@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arco.models.backbone import CONVOLUTION
+from arco.optimizers import without_compiler
 
 LR = 1e-4
 BETAS = (0.9, 0.99)
@@ -76,7 +77,7 @@ class Adversary(nn.Module):
     def __init__(self, discriminator: Discriminator) -> None:
         super().__init__()
         self.discriminator = discriminator.requires_grad_(False).eval()
-        self.optimizer = torch.optim.Adam(discriminator.parameters(), LR, BETAS)
+        self.optimizer = without_compiler(torch.optim.Adam)(discriminator.parameters(), LR, BETAS)
 
     def train(self, mode: bool = True) -> Adversary:  # noqa: ARG002
         """Stays in evaluation mode."""
