@@ -58,10 +58,18 @@ def merge(features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     sizes = sizes_of(features)
     merged = mix(weights[0], features[0])
     for level in range(1, len(features)):
-        up = raised(merged, sizes[level - 1 : level + 1])
-        added = torch.addmm(up.flatten(1), weights[level], features[level].flatten(1))
-        merged = added.view_as(up)
+        merged = raised_and_added(
+            merged, sizes[level - 1 : level + 1], weights[level], features[level]
+        )
     return merged
+
+
+def raised_and_added(
+    merged: Tensor, sizes: tuple[Size, ...], weight: Tensor, maps: Tensor
+) -> Tensor:
+    """One level of `merge`."""
+    up = raised(merged, sizes)
+    return torch.addmm(up.flatten(1), weight, maps.flatten(1)).view_as(up)
 
 
 class RepresentationHead(nn.Module):
@@ -166,26 +174,27 @@ class RepresentationHead(nn.Module):
 
         A rotation of the representation space keeps lengths. The one that makes [A4 ... A0]
         triangular leaves to f4 only the first c_4 coordinates, to f3 only c_3 more, and so on, so
-        that every block of coordinates lives on a grid as coarse as its finest level.
+        that every block of coordinates lives on a grid as coarse as its finest level: there it is
+        measured and left behind, and the others are raised to the next.
         """
-        sizes, blocks = sizes_of(features), self._triangular()
+        sizes = sizes_of(features)
+        triangle = torch.linalg.qr(torch.cat(self.matrices()[::-1], dim=1), mode="r").R
         lengths = torch.empty_like(features[-1][:, 0])
         for images, part in image_blocks(features):
-            leading = [maps.transpose(0, 1) for maps in part]
             squares = torch.zeros_like(lengths[images])
-            for level, weights in enumerate(blocks):
-                if len(weights[0]):  # a small D leaves no coordinates to coarse levels
-                    vectors = merge(leading[: level + 1], weights)
-                    squares += squared_norms(vectors, sizes[level:])
+            ends = len(triangle.T)
+            vectors = squares.new_empty(0)
+            for level, maps in enumerate(part):
+                starts = ends - self.feature_channels[level]
+                weight, leading = triangle[:ends, starts:ends], maps.transpose(0, 1)
+                vectors = (
+                    raised_and_added(vectors, sizes[level - 1 : level + 1], weight, leading)
+                    if level
+                    else mix(weight, leading)
+                )
+                if len(vectors) > starts:  # a small D leaves no coordinates to coarse levels
+                    squares += squared_norms(vectors[starts:], sizes[level:])
+                    vectors = vectors[:starts]
+                ends = starts
             lengths[images] = squares.clamp_min(0).sqrt()
         return lengths
-
-    def _triangular(self) -> list[list[Tensor]]:
-        """For each level l, A_0 ... A_l onto the rotated coordinates that f_l is the finest of."""
-        triangle = torch.linalg.qr(torch.cat(self.matrices()[::-1], dim=1), mode="r").R
-        blocks: list[list[Tensor]] = []
-        for level in reversed(range(len(self.feature_channels))):
-            channels = self.feature_channels[level::-1]
-            rows, triangle = triangle[: channels[0]], triangle[channels[0] :, channels[0] :]
-            blocks.insert(0, [*torch.split_with_sizes(rows, channels, dim=1)][::-1])
-        return blocks

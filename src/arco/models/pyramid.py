@@ -185,6 +185,8 @@ def squared_norms(vectors: Tensor, sizes: tuple[Size, ...]) -> Tensor:
     Returns:
         [B, *sizes[-1]].
     """
+    if len(sizes) == 1:
+        return vectors.square().sum(dim=0)
     return _squared_norms(vectors, _norm_matrices(sizes, kind_of(vectors)), axis=0)
 
 
