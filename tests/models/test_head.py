@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from arco.models import head as head_module
 from arco.models import pyramid
 from arco.models.head import RepresentationHead, merge
 from arco.models.vnet import VNet
@@ -103,8 +104,11 @@ def test_the_plain_recursion_is_the_definition(sizes):
     assert_same_value_and_gradient(sizes, RepresentationHead.dense, defined)
 
 
+@pytest.mark.parametrize("longest", [64, 4])
 @pytest.mark.parametrize("sizes", SHAPES)
-def test_merging_with_the_collapsed_matrices_is_the_definition(sizes):
+def test_merging_with_the_collapsed_matrices_is_the_definition(sizes, longest, monkeypatch):
+    monkeypatch.setattr(head_module, "LONGEST_PRODUCT", longest)
+
     def merged(head, features):
         return merge([maps.transpose(0, 1) for maps in features], head.matrices()).transpose(0, 1)
 

@@ -37,11 +37,18 @@ def mix(weight: Tensor, maps: Tensor) -> Tensor:
     return (weight @ maps.flatten(1)).view(-1, *maps.shape[1:])
 
 
-def raised(maps: Tensor, sizes: tuple[Size, ...]) -> Tensor:
-    """Maps [channels, B, *sizes[0]] interpolated to the second and last of `sizes`."""
-    if min(sizes[0]) > LONGEST_PRODUCT:
-        return upsample(maps, sizes[-1])
-    return along_axes(maps, chain_matrices(sizes, kind_of(maps)), first=2)
+def raised(maps: Tensor, size: Size) -> Tensor:
+    """Maps [channels, B, *S] interpolated to `size`."""
+    coarse = tuple(maps.shape[2:])
+    if min(coarse) > LONGEST_PRODUCT:
+        return upsample(maps, size)
+    return along_axes(maps, chain_matrices((coarse, size), kind_of(maps)), first=2)
+
+
+def raised_and_added(merged: Tensor, weight: Tensor, maps: Tensor) -> Tensor:
+    """One level of `merge`."""
+    up = raised(merged, tuple(maps.shape[2:]))
+    return torch.addmm(up.flatten(1), weight, maps.flatten(1)).view_as(up)
 
 
 def merge(features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
@@ -55,21 +62,10 @@ def merge(features: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     Returns:
         [out, B, *S] at the resolution of the last map.
     """
-    sizes = sizes_of(features)
     merged = mix(weights[0], features[0])
-    for level in range(1, len(features)):
-        merged = raised_and_added(
-            merged, sizes[level - 1 : level + 1], weights[level], features[level]
-        )
+    for weight, maps in zip(weights[1:], features[1:], strict=True):
+        merged = raised_and_added(merged, weight, maps)
     return merged
-
-
-def raised_and_added(
-    merged: Tensor, sizes: tuple[Size, ...], weight: Tensor, maps: Tensor
-) -> Tensor:
-    """One level of `merge`."""
-    up = raised(merged, sizes)
-    return torch.addmm(up.flatten(1), weight, maps.flatten(1)).view_as(up)
 
 
 class RepresentationHead(nn.Module):
@@ -188,9 +184,7 @@ class RepresentationHead(nn.Module):
                 starts = ends - self.feature_channels[level]
                 weight, leading = triangle[:ends, starts:ends], maps.transpose(0, 1)
                 vectors = (
-                    raised_and_added(vectors, sizes[level - 1 : level + 1], weight, leading)
-                    if level
-                    else mix(weight, leading)
+                    raised_and_added(vectors, weight, leading) if level else mix(weight, leading)
                 )
                 if len(vectors) > starts:  # a small D leaves no coordinates to coarse levels
                     squares += squared_norms(vectors[starts:], sizes[level:])
