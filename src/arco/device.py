@@ -37,8 +37,8 @@ def make_deterministic(device: torch.device, threads: int) -> None:
 def reuse_memory() -> None:
     """Let the C library keep freed memory for the next tensors instead of giving it back.
 
-    On a CPU, asking for new pages took up to a quarter of a training step at 256 x 256. Peak memory rises
-    by about a tenth. Only glibc is told; elsewhere nothing changes.
+    On a CPU, asking for new pages took up to a quarter of a training step at 256 x 256. Peak memory
+    rises by about a tenth. Only glibc is told; elsewhere nothing changes.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
