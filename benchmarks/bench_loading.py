@@ -26,7 +26,7 @@ from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings
 from arco.data.loading import Prepared, TrainingBatches
 from arco.data.preparation import prepare_dataset
-from arco.schema import Augmentation, BatchSizes
+from arco.schema.training import Augmentation, BatchSizes
 
 TARGET = 8.0
 NATIVE, SLICES, CASES = (216, 256), 10, 12
@@ -101,7 +101,12 @@ def main() -> None:
             labeled_list=root / "labeled.txt",
             sizes=BatchSizes(labeled=BATCH // 2, unlabeled=BATCH // 2, mined=0, blocks=0),
             augmentation=Augmentation(
-                rotation=True, rotation_degrees=20.0, crop=True, crop_padding=16, flip=True
+                rotation=True,
+                rotation_degrees=20.0,
+                quarter_turns=0.5,
+                crop=True,
+                crop_padding=16,
+                flip=True,
             ),
             randomness=Randomness(0, torch.device("cpu")),
         )

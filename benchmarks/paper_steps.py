@@ -20,7 +20,7 @@ from arco.device import make_deterministic, reuse_memory
 from arco.models.backbone import Backbone
 from arco.models.build import build_network
 from arco.optimizers import build_optimizer
-from arco.schema import Training
+from arco.schema.training import Training
 
 FULL_SIZES = {2: (256, 256), 3: (80, 112, 112)}
 CLASSES = {2: 4, 3: 2}  # ACDC; the left atrium

@@ -56,6 +56,12 @@ def make(*, class_quotas=False, **changes):
     return contrast, student, logits, labels, teacher
 
 
+def loss_of(contrast, student, logits, labels, teacher, key_labels=None):
+    """Of two pyramids in one view."""
+    queries, keys = contrast.head.over(student), contrast.teacher_head.module.over(teacher)
+    return contrast(queries, logits, labels, keys, labels if key_labels is None else key_labels)
+
+
 def slow_loss(contrast, student, logits, labels, teacher):
     """Every pixel's representation by the definition, every logit by itself."""
     options = contrast.settings
@@ -110,7 +116,7 @@ def test_value_and_gradient_equal_the_slow_loop(sampler, negative_draws, similar
         if slow:
             loss = slow_loss(contrast, student, logits, labels, teacher)
         else:
-            loss = contrast(student, logits, labels, teacher, labels)
+            loss = loss_of(contrast, student, logits, labels, teacher)
         weights = list(contrast.head.parameters())
         results.append((loss.detach(), *torch.autograd.grad(loss, [*student, *weights])))
     for fast, expected in zip(*results, strict=True):
@@ -118,15 +124,18 @@ def test_value_and_gradient_equal_the_slow_loop(sampler, negative_draws, similar
 
 
 @pytest.mark.parametrize("negative_draws", ["per_query", "shared"])
-def test_without_a_teacher_s_features_the_student_s_are_constant_keys(negative_draws):
+def test_the_student_s_own_representations_are_constant_keys(negative_draws):
     contrast, student, logits, labels, _ = make(negative_draws=negative_draws)
     contrast.teacher_head.module.load_state_dict(contrast.head.state_dict())
     student = [maps.requires_grad_() for maps in student]
+    weights = list(contrast.head.parameters())
+    queries = contrast.head.over(student)
     results = []
-    for keys in (None, [maps.detach() for maps in student]):
+    for keys in (queries, contrast.teacher_head.module.over([maps.detach() for maps in student])):
         contrast.generator.manual_seed(3)
-        loss = contrast(student, logits, labels, keys, labels)
-        results.append((loss.detach(), *torch.autograd.grad(loss, student)))
+        loss = contrast(queries, logits, labels, keys, labels)
+        gradients = torch.autograd.grad(loss, [*student, *weights], retain_graph=True)
+        results.append((loss.detach(), *gradients))
     for own, given in zip(*results, strict=True):
         torch.testing.assert_close(own, given, rtol=1e-9, atol=1e-10)
 
@@ -151,14 +160,14 @@ def test_with_quotas_and_equal_negatives_the_loss_is_what_it_must_be(negative_dr
     contrast, student, logits, labels, teacher = make(
         class_quotas=True, negative_draws=negative_draws
     )
-    loss = contrast(student, logits, labels, [torch.ones_like(maps) for maps in teacher], labels)
+    loss = loss_of(contrast, student, logits, labels, [torch.ones_like(maps) for maps in teacher])
     assert loss.item() == pytest.approx(math.log(1 + NEGATIVES))
 
 
 def test_renaming_classes_does_not_change_the_loss_given_all_negatives_alike():
     contrast, student, logits, labels, teacher = make()
     equal = [torch.ones_like(maps) for maps in teacher]
-    loss = contrast(student, logits, labels, equal, labels)
+    loss = loss_of(contrast, student, logits, labels, equal)
     # With every negative equal to the positive each query costs ln(1 + K).
     assert loss.item() == pytest.approx(math.log(1 + NEGATIVES))
 
@@ -166,7 +175,7 @@ def test_renaming_classes_does_not_change_the_loss_given_all_negatives_alike():
 def test_a_single_present_class_costs_nothing_but_keeps_a_graph():
     contrast, student, logits, labels, teacher = make()
     student = [maps.requires_grad_() for maps in student]
-    loss = contrast(student, logits, torch.zeros_like(labels), teacher, torch.zeros_like(labels))
+    loss = loss_of(contrast, student, logits, torch.zeros_like(labels), teacher)
     assert loss.item() == 0.0
     loss.backward()
 
@@ -175,10 +184,10 @@ def test_a_class_without_hard_pixels_is_left_out_of_the_mean():
     contrast, student, logits, labels, teacher = make()
     sure = logits.clone()
     sure[:, 2] = torch.where(labels == 2, 60.0, sure[:, 2])
-    with_two = contrast(student, sure, labels, teacher, labels)
+    with_two = loss_of(contrast, student, sure, labels, teacher)
     relabeled = torch.where(labels == 2, IGNORE, labels)
     contrast.generator.manual_seed(3)
-    again = contrast(student, sure, relabeled, teacher, labels)
+    again = loss_of(contrast, student, sure, relabeled, teacher, labels)
     torch.testing.assert_close(with_two, again)
     assert torch.isfinite(with_two)
 
@@ -186,5 +195,5 @@ def test_a_class_without_hard_pixels_is_left_out_of_the_mean():
 def test_the_global_generator_is_left_alone():
     contrast, student, logits, labels, teacher = make()
     before = torch.get_rng_state()
-    contrast(student, logits, labels, teacher, labels)
+    loss_of(contrast, student, logits, labels, teacher)
     assert torch.equal(torch.get_rng_state(), before)

@@ -12,7 +12,7 @@ from torch import nn
 
 from arco.errors import ArcoError
 from arco.optimizers import build_optimizer, without_compiler
-from arco.schema import Optimizer
+from arco.schema.training import Optimizer
 
 
 def settings(name: str, **changes: Any) -> Optimizer:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from arco.schedules import learning_rate_factor, ramp_up
-from arco.schema import Schedule
+from arco.schema.training import Schedule
 
 
 def schedule(name: str, **changes: Any) -> Schedule:

@@ -6,7 +6,7 @@ are the keys of the contrast and choose the neighbors of an image (You et al., a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from arco.contracts import IGNORE, Batch, Context, Progress, Trainable
 from arco.fields import PixelContrast
 from arco.losses.neighbors import neighbor_loss
 from arco.losses.segmentation import cross_entropy
-from arco.models.head import RepresentationHead
+from arco.models.head import Representations
 from arco.models.memory_bank import MemoryBank
 from arco.models.teacher import Teacher
 
@@ -131,22 +131,20 @@ class Neighbors(nn.Module):
 
     def forward(
         self,
-        student: tuple[RepresentationHead, Sequence[Tensor]],
-        teacher: tuple[RepresentationHead, Sequence[Tensor]],
+        student: Representations,
+        teacher: Representations,
         carry: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """The loss, 0 until there are enough neighbors; then the bank takes the images in.
 
         Args:
-            student: head and pyramid of the unlabeled images in the student's view.
-            teacher: the same of the teacher, in its own view.
+            student: of the unlabeled images in the student's view.
+            teacher: of the same images, in its own view.
             carry: turns pooled maps [U, D, *cells] from the teacher's view into the student's.
         """
-        head, features = student
-        maps = head.pooled(features, self.pooled_size)
+        maps = student.pooled(self.pooled_size)
         with torch.no_grad():
-            teacher_head, teacher_features = teacher
-            theirs = carry(teacher_head.pooled(teacher_features, self.pooled_size)).flatten(1)
+            theirs = carry(teacher.pooled(self.pooled_size)).flatten(1)
         if len(self.bank) >= self.neighbors:
             (bank,) = self.bank.contents()
             loss = neighbor_loss(maps.flatten(1), theirs, bank, self.neighbors)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from arco.contracts import IGNORE
 from arco.fields import PixelContrast
 from arco.losses.pixel_contrast import class_contrast, class_shares, similarities
-from arco.models.head import RepresentationHead
+from arco.models.head import RepresentationHead, Representations
 from arco.models.keys import KeyField
 from arco.models.teacher import Teacher
 from arco.sampling import draw
@@ -63,28 +63,24 @@ class ClassContrast(nn.Module):
 
     def forward(
         self,
-        features: Sequence[Tensor],
+        student: Representations,
         logits: Tensor,
         labels: Tensor,
-        key_features: Sequence[Tensor] | None,
+        keys: Representations,
         key_labels: Tensor,
     ) -> Tensor:
         """The contrast of one batch, a scalar; zero where no class has a hard pixel and an other.
 
         Args:
-            features: the student's pyramid.
+            student: the student's representations.
             logits: [B, C, *S] of the student, without a gradient.
             labels: [B, *S] int64, true or trusted pseudo labels, IGNORE elsewhere.
-            key_features: the teacher's pyramid; may stand in another view than the student's.
-                None: the student's own representations are the keys, as in ReCo and ACTION; still
-                without a gradient.
+            keys: the teacher's representations, which may stand in another view than the
+                student's, or the student's own, as in ReCo and ACTION. Constants either way.
             key_labels: [B, *S], the same labels where the keys stand.
         """
         settings = self.settings
-        if key_features is None:
-            head, key_features = self.head, [maps.detach() for maps in features]
-        else:
-            head = self.teacher_head.module
+        keys = keys.detach()
         valid = key_labels != IGNORE
         of_class = torch.stack([key_labels == c for c in range(self.classes)])
         others = valid & ~of_class
@@ -92,11 +88,10 @@ class ClassContrast(nn.Module):
         usable = others.flatten(1).any(1) & hard.flatten(1).any(1) & of_class.flatten(1).any(1)
         present = usable.nonzero().flatten().tolist()
         if not present:
-            return features[-1].sum() * 0.0
-        queries = self.head.at(features, torch.cat([self._draw(hard[c]) for c in present]))
+            return student.features[-1].sum() * 0.0
+        queries = student.at(torch.cat([self._draw(hard[c]) for c in present]))
         rows = torch.split(queries, settings.queries)
-        with torch.no_grad():
-            means = head.class_means(key_features, of_class)
+        means = keys.class_means(of_class)
         per_query = settings.negative_draws == "per_query"
         drawn = [
             self._draw_by_class(of_class, means, c, len(own) if per_query else 1)
@@ -113,7 +108,7 @@ class ClassContrast(nn.Module):
                 settings.reduction,
             )
             for c, own, negatives in zip(
-                present, rows, self._compare(rows, drawn, head, key_features), strict=True
+                present, rows, self._compare(rows, drawn, keys), strict=True
             )
         ]
         stacked = torch.stack(losses)
@@ -123,28 +118,25 @@ class ClassContrast(nn.Module):
         self,
         queries: Sequence[Tensor],
         drawn: list[Tensor],
-        head: RepresentationHead,
-        features: Sequence[Tensor],
+        keys: Representations,
     ) -> list[Tensor]:
         """[Q, K] similarity of each query to its negatives, one tensor per class.
 
         Args:
             queries: [Q, D] per class.
             drawn: pixels [Q, K] per class, or [1, K] that all its queries share.
-            head: of the keys.
-            features: the pyramid the keys stand in.
+            keys: constants.
         """
         cosine = self.settings.similarity == "cosine"
         if self.settings.negative_draws == "per_query":
-            field = KeyField(head, features, cosine=cosine)
+            field = KeyField(keys, cosine=cosine)
             return [
                 field.similarity(own, pixels) for own, pixels in zip(queries, drawn, strict=True)
             ]
-        with torch.no_grad():
-            keys = torch.split(head.at(features, torch.cat(drawn, dim=1)[0]), drawn[0].shape[1])
+        shared = torch.split(keys.at(torch.cat(drawn, dim=1)[0]), drawn[0].shape[1])
         return [
             similarities(own, theirs, cosine=cosine)
-            for own, theirs in zip(queries, keys, strict=True)
+            for own, theirs in zip(queries, shared, strict=True)
         ]
 
     def _hard(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from arco.errors import ArcoError
 from arco.paths import label_key
 from arco.plan import Cell, Plan, PretrainingRun
 from arco.progress import reporter
-from arco.schema import Window
+from arco.schema.training import Window
 
 OVERLAY_VARIABLE = "ARCO_CONFIG"
 """Environment variable in which the workflow hands its --config values to its jobs."""

@@ -23,7 +23,7 @@ from arco.console import aligned
 from arco.data.completeness import Inventory, take_inventory
 from arco.errors import ArcoError
 from arco.plan import Plan
-from arco.schema import Dataset
+from arco.schema.datasets import Dataset
 from arco.trees import Tree
 
 DISTRIBUTION = "arco-reproduction"

@@ -11,7 +11,7 @@ from lightly.utils.lars import LARS
 from torch import nn
 
 from arco.errors import ArcoError
-from arco.schema import Optimizer
+from arco.schema.training import Optimizer
 
 
 @functools.cache

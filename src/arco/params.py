@@ -16,17 +16,10 @@ from typing import Any
 from arco import registry
 from arco.errors import ArcoError
 from arco.fields import Settings
-from arco.schema import (
-    SCALES,
-    Augmentation,
-    Changes,
-    Dataset,
-    Recipe,
-    Sections,
-    Sweep,
-    Table,
-    Training,
-)
+from arco.schema.datasets import Changes, Dataset
+from arco.schema.reports import Recipe, Sweep, Table
+from arco.schema.sections import SCALES, Sections
+from arco.schema.training import Augmentation, Training
 from arco.trees import Tree, assign, checked, known, merged, read_yaml
 
 OPEN_SECTIONS = ("datasets", "methods", "pretraining", "recipes", "tables", "figures")

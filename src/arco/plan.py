@@ -15,7 +15,8 @@ from typing import Any
 from arco.errors import ArcoError
 from arco.params import Parameters
 from arco.paths import Paths, label_key
-from arco.schema import Dataset, Figure, Recipe, Sweep, Table
+from arco.schema.datasets import Dataset
+from arco.schema.reports import Figure, Recipe, Sweep, Table
 from arco.trees import Tree, known
 
 

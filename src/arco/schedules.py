@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from arco.schema import Schedule
+from arco.schema.training import Schedule
 
 
 def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:

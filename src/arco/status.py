@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 from arco import files
 from arco.console import aligned, duration
 from arco.plan import Cell, Plan, PretrainingRun, canonical
-from arco.schema import Figure, Table
+from arco.schema.reports import Figure, Table
 from arco.trees import Tree
 
 Job = Cell | PretrainingRun

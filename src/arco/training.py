@@ -32,7 +32,7 @@ from arco.plan import canonical
 from arco.progress import Report
 from arco.provenance import provenance
 from arco.schedules import learning_rate_factor
-from arco.schema import Augmentation, Training
+from arco.schema.training import Augmentation, Training
 
 LOG = logging.getLogger("arco")
 OUTPUTS = ("weights.safetensors", "history.csv", "settings.json")

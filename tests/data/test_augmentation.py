@@ -10,7 +10,7 @@ from torch import Tensor
 
 from arco.contracts import IGNORE
 from arco.data.augmentation import Transform, apply_transforms, draw_transforms
-from arco.schema import Augmentation
+from arco.schema.training import Augmentation
 
 
 def settings(**switched: bool) -> Augmentation:

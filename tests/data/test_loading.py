@@ -12,7 +12,7 @@ from arco.contracts import Batch, Randomness
 from arco.data.loading import IndexStream, Prepared, TrainingBatches
 from arco.data.preparation import prepare_dataset
 from arco.errors import ArcoError
-from arco.schema import Augmentation, BatchSizes
+from arco.schema.training import Augmentation, BatchSizes
 
 ON = Augmentation(
     rotation=True, rotation_degrees=20.0, quarter_turns=0.5, crop=True, crop_padding=4, flip=True

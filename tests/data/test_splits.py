@@ -19,7 +19,7 @@ from arco.data.splits import (
     write_parts,
 )
 from arco.errors import ArcoError
-from arco.schema import Budget, Split
+from arco.schema.datasets import Budget, Split
 
 SIZES = Split(train=6, val=2, test=2, seed=0)
 

@@ -15,7 +15,7 @@ from arco.contracts import IGNORE, Randomness
 from arco.data import geometry
 from arco.data.loading import Prepared, TrainingBatches
 from arco.data.preparation import prepare_dataset
-from arco.schema import Augmentation, BatchSizes
+from arco.schema.training import Augmentation, BatchSizes
 
 ON = Augmentation(
     rotation=True, rotation_degrees=20.0, quarter_turns=0.5, crop=True, crop_padding=0, flip=True

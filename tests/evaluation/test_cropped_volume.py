@@ -15,7 +15,7 @@ from arco.data.conversion import PreparationSettings
 from arco.data.cropping import Crop
 from arco.data.preparation import prepare_dataset
 from arco.evaluation.evaluate import Evaluation
-from arco.schema import Window
+from arco.schema.training import Window
 
 SIZE = (40, 36, 20)
 

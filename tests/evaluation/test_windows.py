@@ -9,7 +9,7 @@ from torch import nn
 
 from arco.errors import ArcoError
 from arco.evaluation.inference import predict_patches
-from arco.schema import Window
+from arco.schema.training import Window
 
 HALF = Window(overlap=0.5, stride=None)
 

@@ -100,15 +100,16 @@ class Scene:
     def loss(self, *, cosine: bool, reduction: str) -> Tensor:
         """As a method computes it, without any dense representation."""
         masks = torch.stack([(self.labels == c).view(1, 6, 6) for c in range(3)])
-        means = self.teacher.class_means(self.keys, masks)
-        field = KeyField(self.teacher, self.keys, cosine=cosine)
+        student, teacher = self.student.over(self.features), self.teacher.over(self.keys).detach()
+        means = teacher.class_means(masks)
+        field = KeyField(teacher, cosine=cosine)
         losses = []
         for c in range(3):
-            queries = self.student.at(self.features, self.queries[c])
+            queries = student.at(self.queries[c])
             if self.negatives[c].ndim == 2:
                 negatives = field.similarity(queries, self.negatives[c])
             else:
-                shared = self.teacher.at(self.keys, self.negatives[c])
+                shared = teacher.at(self.negatives[c])
                 negatives = similarities(queries, shared, cosine=cosine)
             positives = similarities(queries, means[[c]], cosine=cosine)[:, 0]
             losses.append(class_contrast(positives, negatives, TEMPERATURE, reduction))

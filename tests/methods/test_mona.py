@@ -97,9 +97,8 @@ def test_the_mixed_image_s_embedding_is_mixed_from_its_parts():
     method.views.set_state(state)
     method.step(batch, FIRST)
     (bank,) = method.neighbors.bank.contents()
-    maps = method.contrast.teacher_head.module.pooled(
-        [m[2:] for m in targets.features], method.neighbors.pooled_size
-    )
+    teacher = method.contrast.teacher_head.module.over(targets.features)
+    maps = teacher.images(slice(2, None)).pooled(method.neighbors.pooled_size)
     share = method._pool(own.float().unsqueeze(1))
     expected = (share * maps + (1 - share) * maps.roll(-1, 0)).flatten(1)
     expected = torch.nn.functional.normalize(expected, dim=1)

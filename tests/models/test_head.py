@@ -89,12 +89,14 @@ def test_the_head_reads_the_pyramid_of_a_v_net():
     network = VNet(1, 2, (3, 4, 5, 6, 7)).double()
     features = network.features(torch.randn(2, 1, 16, 32, 48, dtype=torch.float64))
     head = RepresentationHead(network.feature_channels, WIDTH).double()
-    dense = head.dense(features)
+    dense, representations = head.dense(features), head.over(features)
     assert dense.shape == (2, WIDTH, 16, 32, 48)
     pixels = torch.arange(7, 2 * 16 * 32 * 48, 1001)
-    torch.testing.assert_close(head.at(features, pixels), rows(dense)[pixels], rtol=0, atol=1e-10)
-    torch.testing.assert_close(head.norms(features), dense.norm(dim=1).detach(), rtol=0, atol=1e-10)
-    head.at(features, pixels).sum().backward()
+    at_pixels = representations.at(pixels)
+    torch.testing.assert_close(at_pixels, rows(dense)[pixels], rtol=0, atol=1e-10)
+    norms = dense.norm(dim=1).detach()
+    torch.testing.assert_close(representations.norms(), norms, rtol=0, atol=1e-10)
+    at_pixels.sum().backward()
     trained = [*network.encoder.parameters(), *network.decoder.parameters(), *head.parameters()]
     assert all(parameter.grad is not None for parameter in trained)
 
@@ -122,7 +124,7 @@ def test_single_pixels_are_those_of_the_dense_map(sizes):
     pixels[:4] = torch.tensor([0, count - 1, 5, 5])
     assert_same_value_and_gradient(
         sizes,
-        lambda head, features: head.at(features, pixels),
+        lambda head, features: head.over(features).at(pixels),
         lambda head, features: rows(defined(head, features))[pixels],
     )
 
@@ -139,8 +141,19 @@ def test_class_means_are_means_of_the_dense_map_and_zero_for_an_empty_mask(sizes
         return torch.stack([dense[m.flatten()].mean(dim=0) if m.any() else zero for m in masks])
 
     assert_same_value_and_gradient(
-        sizes, lambda head, features: head.class_means(features, masks), slow
+        sizes, lambda head, features: head.over(features).class_means(masks), slow
     )
+
+
+def test_some_images_are_a_part_and_constants_have_no_gradient():
+    head, features = make(PLANE)
+    whole = head.over(features)
+    pooled = whole.pooled((4, 4))
+    assert pooled.requires_grad
+    torch.testing.assert_close(whole.images(slice(1, None)).pooled((4, 4)), pooled[1:])
+    constant = whole.detach().pooled((4, 4))
+    assert not constant.requires_grad
+    assert torch.equal(constant, pooled)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +164,7 @@ def test_pooled_is_adaptive_average_pooling_of_the_dense_map(sizes, cells):
     pool = functional.adaptive_avg_pool2d if len(cells) == 2 else functional.adaptive_avg_pool3d
     assert_same_value_and_gradient(
         sizes,
-        lambda head, features: head.pooled(features, cells),
+        lambda head, features: head.over(features).pooled(cells),
         lambda head, features: pool(defined(head, features), cells),
     )
 
@@ -161,7 +174,7 @@ def test_pooled_is_adaptive_average_pooling_of_the_dense_map(sizes, cells):
 def test_norms_are_lengths_in_the_dense_map(sizes, width, monkeypatch):
     monkeypatch.setattr(pyramid, "PIXEL_BLOCK", 1)
     head, features = make(sizes, width)
-    norms = head.norms(features)
+    norms = head.over(features).norms()
     expected = defined(head, features).norm(dim=1)
     assert not norms.requires_grad
     torch.testing.assert_close(norms, expected.detach(), rtol=0, atol=1e-10)
@@ -169,7 +182,7 @@ def test_norms_are_lengths_in_the_dense_map(sizes, width, monkeypatch):
 
 def test_only_features_near_a_drawn_pixel_receive_a_gradient():
     head, features = make(PLANE)
-    head.at(features, torch.tensor([0])).sum().backward()
+    head.over(features).at(torch.tensor([0])).sum().backward()
     touched = [maps.grad.abs().sum(dim=1).nonzero().tolist() for maps in features]
     assert touched[-1] == [[0, 0, 0]]
     assert all(image == 0 for pixels in touched for image, *_ in pixels)
@@ -182,9 +195,9 @@ def test_memory_format_does_not_matter():
     pixels = torch.tensor([3, 1000, 2999])
     masks = torch.rand(2, 2, *PLANE[-1]) > 0.5
     for one, other in [
-        (head.at(features, pixels), head.at(last, pixels)),
-        (head.class_means(features, masks), head.class_means(last, masks)),
-        (head.pooled(features, (4, 4)), head.pooled(last, (4, 4))),
+        (head.over(features).at(pixels), head.over(last).at(pixels)),
+        (head.over(features).class_means(masks), head.over(last).class_means(masks)),
+        (head.over(features).pooled((4, 4)), head.over(last).pooled((4, 4))),
         (head.dense(features), head.dense(last)),
     ]:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)

@@ -48,7 +48,7 @@ def test_similarities_equal_those_of_gathered_representations(sizes, cosine, mon
     queries = torch.randn(10, 9, dtype=torch.float64, requires_grad=True)
     pixels = drawn(sizes, 10)
     pixels[3, :2] = pixels[3, 2]
-    fast = KeyField(head, features, cosine=cosine).similarity(queries, pixels)
+    fast = KeyField(head.over(features), cosine=cosine).similarity(queries, pixels)
     slow = gathered(head, features, queries, pixels, cosine=cosine)
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-10)
     weights = torch.linspace(-1, 2, fast.numel(), dtype=torch.float64).view_as(fast)
@@ -63,7 +63,7 @@ def test_similarities_equal_those_of_gathered_representations(sizes, cosine, mon
 def test_no_gradient_reaches_the_keys():
     head, features = make(PLANE)
     queries = torch.randn(3, 9, dtype=torch.float64, requires_grad=True)
-    KeyField(head, features).similarity(queries, drawn(PLANE, 3)).sum().backward()
+    KeyField(head.over(features)).similarity(queries, drawn(PLANE, 3)).sum().backward()
     assert queries.grad is not None
     assert all(leaf.grad is None for leaf in [*features, *head.parameters()])
 
@@ -71,7 +71,7 @@ def test_no_gradient_reaches_the_keys():
 def test_single_precision_keeps_six_digits():
     head, features = make(PLANE, torch.float32)
     queries, pixels = torch.randn(50, 9), drawn(PLANE, 50)
-    fast = KeyField(head, features).similarity(queries, pixels)
+    fast = KeyField(head.over(features)).similarity(queries, pixels)
     slow = gathered(head, features, queries, pixels, cosine=True)
     torch.testing.assert_close(fast, slow, rtol=0, atol=5e-6)
 
@@ -81,7 +81,7 @@ def test_a_key_of_length_zero_gives_similarity_zero():
     with torch.no_grad():
         for maps in features:
             maps[0] = 0
-    similarity = KeyField(head, features).similarity(
+    similarity = KeyField(head.over(features)).similarity(
         torch.ones(1, 9, dtype=torch.float64), torch.tensor([[0, 7]])
     )
     assert similarity.tolist() == [[0, 0]]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from arco.schema import Table
+from arco.schema.reports import Table
 from arco.tables.collect import Summary
 from arco.tables.layout import Page, columns_of, lay_out
 

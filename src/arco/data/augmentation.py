@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from arco.contracts import IGNORE
-from arco.schema import Augmentation
+from arco.schema.training import Augmentation
 
 QUARTER_TURNS = ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
 """Cosine and sine of 0, 90, 180 and 270 degrees, which floating point does not quite give."""

@@ -21,7 +21,7 @@ from arco.data.lists import Entry, read_labeled, read_part, slices_of
 from arco.data.manifest import prepared_file, read_manifest
 from arco.data.patches import cut, first_voxels
 from arco.errors import ArcoError
-from arco.schema import Augmentation, BatchSizes
+from arco.schema.training import Augmentation, BatchSizes
 
 Item = tuple[str, int]
 """A case and one of its slices; or a volume, whose second entry says nothing."""

@@ -28,7 +28,7 @@ from arco.data.lists import (
 )
 from arco.data.manifest import Manifest
 from arco.errors import ArcoError
-from arco.schema import Budget, Split
+from arco.schema.datasets import Budget, Split
 
 PARTS = ("train", "val", "test")
 

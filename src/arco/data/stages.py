@@ -11,7 +11,7 @@ from arco import files, registry
 from arco.data.completeness import take_inventory
 from arco.data.manifest import read_manifest
 from arco.errors import ArcoError
-from arco.schema import Budget, Split
+from arco.schema.datasets import Budget, Split
 
 if TYPE_CHECKING:
     from arco.data.cropping import Crop

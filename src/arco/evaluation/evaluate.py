@@ -27,7 +27,7 @@ from arco.evaluation.metrics import dice, jaccard, surface_scores_in
 from arco.models.backbone import Backbone
 from arco.models.build import load_network
 from arco.progress import Report
-from arco.schema import Window
+from arco.schema.training import Window
 
 LOG = logging.getLogger("arco")
 BATCH_SLICES = 16

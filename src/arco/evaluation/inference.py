@@ -13,7 +13,7 @@ from torch.nn import functional
 from arco.data.geometry import canonical_orientation, to_native
 from arco.data.manifest import Geometry
 from arco.errors import ArcoError
-from arco.schema import Window
+from arco.schema.training import Window
 
 _OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 

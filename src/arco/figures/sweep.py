@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from arco import files, schema
+from arco import files
 from arco.figures.style import CAPTION_SIZE, colors, house_style, save
 from arco.provenance import conditions
+from arco.schema import reports
 from arco.tables.collect import AVERAGE, FRACTIONS, RunScores, Summary, read_runs, summarize
 from arco.tables.formats import csv_text, json_text
 from arco.tables.layout import ARROWS
@@ -37,9 +38,9 @@ class Point:
     `shared` marks the setting that all sweeps have in common, from which each starts.
     """
 
-    sweep: schema.Sweep
+    sweep: reports.Sweep
     value: float
-    score: schema.Score
+    score: reports.Score
     summary: Summary
     shared: bool
 
@@ -63,7 +64,7 @@ def draw_sweep(settings: Mapping[str, Any], out: Path, provenance: Mapping[str, 
     Raises:
         ArcoError: a metrics file is missing, cut short, invalid, or scores other cases.
     """
-    figure = schema.Figure.model_validate(settings["figure"])
+    figure = reports.Figure.model_validate(settings["figure"])
     points = _points(figure, settings)
     caption = _caption(figure, points, conditions(settings))
     written = [out.with_suffix(suffix) for suffix in (".png", ".pdf", ".csv", ".json")]
@@ -79,7 +80,7 @@ def draw_sweep(settings: Mapping[str, Any], out: Path, provenance: Mapping[str, 
     return written
 
 
-def _points(figure: schema.Figure, settings: Mapping[str, Any]) -> list[Point]:
+def _points(figure: reports.Figure, settings: Mapping[str, Any]) -> list[Point]:
     """All points in the order of sweeps, values and scores."""
     entries = settings["points"]
     runs = read_runs(
@@ -114,7 +115,7 @@ def _shared_paths(entries: Sequence[Mapping[str, Any]], sweeps: int) -> set[Path
     return set.intersection(*paths) if sweeps > 1 else set()
 
 
-def _caption(figure: schema.Figure, points: Sequence[Point], conditions_text: str) -> str:
+def _caption(figure: reports.Figure, points: Sequence[Point], conditions_text: str) -> str:
     part = {"val": "validation", "test": "test"}[figure.part]
     reading = [f"Mean over cases and classes of the {part} part, {figure.labels} labeled."]
     if any(len(point.summary.per_seed) > 1 for point in points):
@@ -133,7 +134,7 @@ def _caption(figure: schema.Figure, points: Sequence[Point], conditions_text: st
     return " ".join([figure.caption, *reading, conditions_text])
 
 
-def _draw(figure: schema.Figure, points: Sequence[Point], caption: str) -> Figure:
+def _draw(figure: reports.Figure, points: Sequence[Point], caption: str) -> Figure:
     rows, columns = len(figure.scores), len(figure.sweeps)
     width = PANEL_WIDTH * columns
     drawing = Figure(figsize=(width, PANEL_HEIGHT * rows + MARGIN), layout="constrained")
@@ -201,7 +202,7 @@ def _record(point: Point) -> dict[str, Any]:
 
 
 def _json(
-    figure: schema.Figure,
+    figure: reports.Figure,
     points: Sequence[Point],
     caption: str,
     settings: Mapping[str, Any],

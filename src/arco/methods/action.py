@@ -52,7 +52,8 @@ class Method(AnatomicalContrast):
         features = self.student.features(images)
         logits = self.student.classify(features[-1])
         trusted = self.trusted(labels, confidence)
-        contrast = self.contrast(features, logits.detach(), trusted, None, trusted)
+        student = self.contrast.head.over(features)
+        contrast = self.contrast(student, logits.detach(), trusted, student, trusted)
         unsupervised = self.pseudo_label_loss(
             logits[labeled:], labels[labeled:], confidence[labeled:]
         )

@@ -75,15 +75,15 @@ class Method(AnatomicalContrast):
         logits = self.student.classify(features[-1])
         labels, confidence = turned(targets.labels), turned(targets.confidence)
         trusted = self.trusted(targets.labels, targets.confidence)
-        contrast = self.contrast(
-            features, logits.detach(), turned(trusted), targets.features, trusted
-        )
+        student = self.contrast.head.over(features)
+        teacher = self.contrast.teacher_head.module.over(targets.features)
+        contrast = self.contrast(student, logits.detach(), turned(trusted), teacher, trusted)
         unsupervised = self.pseudo_label_loss(
             logits[labeled:], labels[labeled:], confidence[labeled:]
         )
         neighbor = self.neighbors(
-            (self.contrast.head, [maps[labeled:] for maps in features]),
-            (self.contrast.teacher_head.module, [maps[labeled:] for maps in targets.features]),
+            student.images(slice(labeled, None)),
+            teacher.images(slice(labeled, None)),
             lambda maps: apply_dihedral(maps, view),
         )
         return StepOutput.of(

@@ -120,17 +120,19 @@ class Method(AnatomicalContrast):
         logits = self.student.classify(features[-1])
         labels = torch.cat([batch.labels, strong.labels])
         confidence = torch.cat([targets.confidence[:labeled], strong.confidence])
+        student = self.contrast.head.over(features)
+        teacher = self.contrast.teacher_head.module.over(targets.features)
         contrast = self.contrast(
-            features,
+            student,
             logits.detach(),
             self.trusted(labels, confidence),
-            targets.features,
+            teacher,
             self.trusted(targets.labels, targets.confidence),
         )
         own = self._pool(strong.own.float().unsqueeze(1))
         neighbor = self.neighbors(
-            (self.contrast.head, [maps[labeled:] for maps in features]),
-            (self.contrast.teacher_head.module, [maps[labeled:] for maps in targets.features]),
+            student.images(slice(labeled, None)),
+            teacher.images(slice(labeled, None)),
             lambda maps: paste_next(maps, own.expand_as(maps)),
         )
         terms = {

@@ -72,8 +72,8 @@ class RepresentationHead(nn.Module):
     """Dense D-dimensional representations from a feature pyramid; used in training only.
 
     x_0 = (W_0 + I) f_0, x_l = (W_l + I)[up(x_{l-1}); f_l], and r = W_4 [up(x_3); f_4], where
-    [;] joins channels. Every method takes the pyramid [f0 ... f4], f_l of shape [B, c_l, *S_l],
-    and is differentiable in features and weights. Works over any number of levels and in 2D and 3D.
+    [;] joins channels and [f0 ... f4] is the network's feature pyramid, f_l of shape
+    [B, c_l, *S_l]. Works over any number of levels and in 2D and 3D.
 
     Args:
         feature_channels: c_0, c_1, ..., the bottleneck first.
@@ -104,6 +104,10 @@ class RepresentationHead(nn.Module):
             product = product[:, :-channels] @ weight
         return [product, *reversed(collapsed)]
 
+    def over(self, features: Sequence[Tensor]) -> Representations:
+        """The representations of a batch with the weights as they are now."""
+        return Representations(self.matrices(), features)
+
     def dense(self, features: Sequence[Tensor]) -> Tensor:
         """The definition above at every pixel, [B, D, *S]; for small images and tests."""
         weights = self._mixing()
@@ -113,35 +117,60 @@ class RepresentationHead(nn.Module):
             merged = mix(weight, torch.cat([up, maps], dim=1).transpose(0, 1))
         return merged.transpose(0, 1)
 
-    def at(self, features: Sequence[Tensor], pixels: Tensor) -> Tensor:
+
+class Representations:
+    """Representations of every pixel of a batch, formed where they are asked for.
+
+    Differentiable in matrices and features. The matrices cost a product of all weights, so that one
+    of these serves a whole training step.
+
+    Args:
+        matrices: A_l [D, c_l], of `RepresentationHead.matrices`.
+        features: the pyramid [f0 ... f4], f_l of shape [B, c_l, *S_l].
+    """
+
+    def __init__(self, matrices: Sequence[Tensor], features: Sequence[Tensor]) -> None:
+        self.matrices = tuple(matrices)
+        self.features = tuple(features)
+        self._joined = torch.cat(self.matrices, dim=1)
+
+    def images(self, which: slice) -> Representations:
+        """Those of some images of the batch."""
+        return Representations(self.matrices, [maps[which] for maps in self.features])
+
+    def detach(self) -> Representations:
+        """The same as constants."""
+        return Representations(
+            [matrix.detach() for matrix in self.matrices], [maps.detach() for maps in self.features]
+        )
+
+    def at(self, pixels: Tensor) -> Tensor:
         """Representations of n pixels, [n, D].
 
         One call for all classes is cheaper than one call for each: the backward pass fills a
         map per level and call. Working memory is about n sum(c_l) times 10 numbers in 2D, 20 in 3D.
 
         Args:
-            features: the pyramid.
             pixels: [n] int64 into flattened [B, *S] of the last level; repetitions are fine.
         """
-        sizes = sizes_of(features)
+        features, sizes = self.features, sizes_of(self.features)
         gathered = []
         for level, maps in enumerate(features):
             near = neighborhood(pixels, sizes[level:], maps.dtype)
             rows = maps.flatten(2)[near.images, :, near.pixels]
             gathered.append((near.weights.unsqueeze(2) * rows).sum(dim=0))
-        return torch.cat(gathered, dim=1) @ torch.cat(self.matrices(), dim=1).T
+        return torch.cat(gathered, dim=1) @ self._joined.T
 
-    def class_means(self, features: Sequence[Tensor], masks: Tensor) -> Tensor:
+    def class_means(self, masks: Tensor) -> Tensor:
         """Mean r over the pixels of each mask, [C, D]; zero for an empty mask.
 
         The mean of r is A_l times weighted sums of f_l, with the weights that the adjoint of
         interpolation makes of the mask.
 
         Args:
-            features: the pyramid.
             masks: [C, B, *S] bool at the resolution of the last level.
         """
-        sizes = sizes_of(features)
+        features, sizes = self.features, sizes_of(self.features)
         weights = masks.to(features[-1].dtype)
         sums: list[Tensor] = []
         for level in reversed(range(len(features))):
@@ -152,20 +181,20 @@ class RepresentationHead(nn.Module):
                 step = chain_matrices(sizes[level - 1 : level + 1], kind_of(maps))
                 weights = along_axes(weights, [matrix.T for matrix in step], first=2)
         counts = masks.flatten(1).sum(dim=1, keepdim=True).clamp_min(1)
-        return torch.cat(sums, dim=1) @ torch.cat(self.matrices(), dim=1).T / counts
+        return torch.cat(sums, dim=1) @ self._joined.T / counts
 
-    def pooled(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+    def pooled(self, size: Sequence[int]) -> Tensor:
         """Adaptive average pooling of r, [B, D, *size]."""
-        sizes = sizes_of(features)
+        features, sizes = self.features, sizes_of(self.features)
         pooled = [
             along_axes(maps, pooling_matrices(sizes[level:], tuple(size), kind_of(maps)), first=2)
             for level, maps in enumerate(features)
         ]
         joined = torch.cat(pooled, dim=1).transpose(0, 1)
-        return mix(torch.cat(self.matrices(), dim=1), joined).transpose(0, 1)
+        return mix(self._joined, joined).transpose(0, 1)
 
     @torch.no_grad()
-    def norms(self, features: Sequence[Tensor]) -> Tensor:
+    def norms(self) -> Tensor:
         """Length of r at every pixel, [B, *S]; a constant without gradient.
 
         A rotation of the representation space keeps lengths. The one that makes [A4 ... A0]
@@ -173,15 +202,15 @@ class RepresentationHead(nn.Module):
         that every block of coordinates lives on a grid as coarse as its finest level: there it is
         measured and left behind, and the others are raised to the next.
         """
-        sizes = sizes_of(features)
-        triangle = torch.linalg.qr(torch.cat(self.matrices()[::-1], dim=1), mode="r").R
+        features, sizes = self.features, sizes_of(self.features)
+        triangle = torch.linalg.qr(torch.cat(self.matrices[::-1], dim=1), mode="r").R
         lengths = torch.empty_like(features[-1][:, 0])
         for images, part in image_blocks(features):
             squares = torch.zeros_like(lengths[images])
             ends = len(triangle.T)
             vectors = squares.new_empty(0)
             for level, maps in enumerate(part):
-                starts = ends - self.feature_channels[level]
+                starts = ends - maps.shape[1]
                 weight, leading = triangle[:ends, starts:ends], maps.transpose(0, 1)
                 vectors = (
                     raised_and_added(vectors, weight, leading) if level else mix(weight, leading)

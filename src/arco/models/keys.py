@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from arco.models.head import RepresentationHead, merge
+from arco.models.head import Representations, merge
 from arco.models.pyramid import image_blocks, neighborhood, sizes_of, upsample
 
 COARSE_SHARE = 32
@@ -35,17 +35,15 @@ class KeyField:
     the 2D network and 65 for the 3D one, instead of D.
 
     Args:
-        head: the teacher's head.
-        features: the teacher's pyramid [f0 ... f4], each [B, c_l, *S_l], of at least two levels.
+        representations: the teacher's, of at least two levels.
         cosine: whether to compare directions; else dot products.
     """
 
     @torch.no_grad()
-    def __init__(
-        self, head: RepresentationHead, features: Sequence[Tensor], *, cosine: bool = True
-    ) -> None:
-        split = _count_coarse(features)
-        matrices, self._cosine = head.matrices(), cosine
+    def __init__(self, representations: Representations, *, cosine: bool = True) -> None:
+        constants = representations.detach()
+        features, matrices = constants.features, constants.matrices
+        split, self._cosine = _count_coarse(features), cosine
         self._sizes = sizes_of(features)[split - 1 :]
         self._coarse = [maps.transpose(0, 1).contiguous() for maps in features[:split]]
         self._coarse_matrices = matrices[:split]
@@ -57,7 +55,7 @@ class KeyField:
             torch.cat(raised, dim=-1, out=self._fine[images])
         self._fine = self._fine.flatten(0, -2)
         self._scale = (
-            head.norms(features).flatten().clamp_min(SMALLEST_NORM).reciprocal()
+            constants.norms().flatten().clamp_min(SMALLEST_NORM).reciprocal()
             if cosine
             else finest.new_ones(len(self._fine))
         )

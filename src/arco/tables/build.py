@@ -9,7 +9,7 @@ from typing import Any
 
 from arco import files
 from arco.provenance import conditions
-from arco.schema import Table
+from arco.schema.reports import Table
 from arco.tables import formats
 from arco.tables.collect import RunScores, Summary, read_runs, summarize
 from arco.tables.layout import columns_of, lay_out, lines_of

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from arco.schema import Row, Score, Table
+from arco.schema.reports import Row, Score, Table
 from arco.tables.collect import AVERAGE, Summary
 from arco.tables.numerals import UNDEFINED, printed, printed_deviation
 

@@ -1,0 +1,1 @@
+"""The sections of params.yaml: every key, its type and its range. Loads no torch."""

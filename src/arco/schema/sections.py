@@ -1,0 +1,66 @@
+"""The top level of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from arco.fields import NonNegative, NonNegativeInt, PositiveInt, Settings
+from arco.schema.datasets import Dataset, Volumes
+from arco.schema.reports import Figure, Table
+from arco.schema.training import Augmentation, Networks, Training, Window
+
+SCALES = ("demo", "smoke", "paper")
+Scale = Literal["demo", "smoke", "paper"]
+
+
+class Paths(Settings):
+    """Roots below which artefacts lie, relative to the folder of params.yaml."""
+
+    data: str
+    results: str
+    splits: str
+    work: str
+
+
+class Runtime(Settings):
+    """How the machine is used; never part of what identifies a result."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    threads: PositiveInt
+    checkpoint_seconds: NonNegative
+
+
+class Versions(Settings):
+    """Raised by hand when the code of a stage changes what the stage makes."""
+
+    phantom: PositiveInt
+    prepare: PositiveInt
+    pretrain: PositiveInt
+    finetune: PositiveInt
+    evaluate: PositiveInt
+    report: PositiveInt
+
+
+class Sections(Settings):
+    """The top level of params.yaml, entries of open sections still untyped."""
+
+    scale: Scale
+    protocol: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    paths: Paths
+    runtime: Runtime
+    versions: Versions
+    datasets: dict[str, Dataset]
+    networks: Networks
+    window: Window
+    augmentation: Augmentation
+    training: Training
+    methods: dict[str, dict[str, Any]]
+    pretraining: dict[str, dict[str, Any]]
+    volumes: Volumes
+    recipes: dict[str, dict[str, Any]]
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+    scales: dict[Scale, dict[str, Any]]

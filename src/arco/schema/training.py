@@ -1,0 +1,103 @@
+"""How networks are built, trained and applied."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from arco.fields import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt, Settings
+
+
+class Window(Settings):
+    """Sliding-window inference over volumes: windows overlap by a share, or move by a stride.
+
+    `stride` in voxels along [Z, H, W], where it is not null, takes the place of `overlap`.
+    """
+
+    overlap: Annotated[float, Field(ge=0, lt=1)]
+    stride: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] | None
+
+
+class UNet(Settings):
+    """The segmentation network of slices: one width and one encoder dropout rate per stage."""
+
+    channels: Annotated[list[PositiveInt], Field(min_length=5, max_length=5)]
+    dropout: Annotated[list[Fraction], Field(min_length=5, max_length=5)]
+
+
+class VNet(Settings):
+    """The segmentation network of volumes: a width per stage, one rate of channel dropout."""
+
+    channels: Annotated[list[PositiveInt], Field(min_length=5, max_length=5)]
+    dropout: Fraction
+
+
+class Networks(Settings):
+    """The network of datasets with two spatial axes, and that of datasets with three."""
+
+    unet: UNet
+    vnet: VNet
+
+
+class Augmentation(Settings):
+    """Random geometry of training images (Sec. C); each part can be switched off (Table 4).
+
+    `quarter_turns` is the share of rotated images that make a quarter turn (0, 90, 180 or 270
+    degrees) instead of a small rotation.
+    """
+
+    rotation: bool
+    rotation_degrees: NonNegative
+    quarter_turns: Fraction
+    crop: bool
+    crop_padding: NonNegativeInt
+    flip: bool
+
+
+class BatchSizes(Settings):
+    """Images in a training batch.
+
+    With `blocks` above 0 each scan is divided into so many blocks of neighboring slices, and a
+    batch takes one slice of every block from as many scans as `unlabeled` allows.
+    """
+
+    labeled: NonNegativeInt
+    unlabeled: NonNegativeInt
+    mined: NonNegativeInt
+    blocks: NonNegativeInt
+
+
+class Optimizer(Settings):
+    """Optimiser and its constants; `momentum` and `nesterov` are read by SGD and LARS."""
+
+    name: Literal["sgd", "lars", "adam"]
+    lr: Positive
+    momentum: Fraction
+    weight_decay: NonNegative
+    nesterov: bool
+
+
+class Schedule(Settings):
+    """Factor on the learning rate over a run; `warm_up` is a share of the run."""
+
+    name: Literal["poly", "step", "cosine", "constant"]
+    power: NonNegative
+    step_iterations: PositiveInt
+    step_factor: Positive
+    warm_up: Fraction
+
+
+class Training(Settings):
+    """One training run: its length is `iterations`, or `epochs` over the training items.
+
+    `mixed_precision` lets networks compute in bfloat16 on a GPU; a CPU always takes float32.
+    """
+
+    epochs: PositiveInt
+    iterations: PositiveInt | None
+    batch: BatchSizes
+    optimizer: Optimizer
+    schedule: Schedule
+    mixed_precision: bool
+    log_every: PositiveInt
