@@ -4,6 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # After the environment is made, its programs come first.
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
+# Files of tests side by side: each has fixtures that its tests share.
+PYTEST = pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help environment demo test check lint format dry-run clean
 
@@ -24,10 +27,10 @@ demo: environment ## Table 8 on synthetic phantoms, from raw files to the printe
 	cat results/tables/table8.md
 
 test: environment ## the whole test suite
-	pytest
+	$(PYTEST)
 
 check: lint dry-run ## format, lint, types, dry run, fast tests
-	pytest -m "not slow and not workflow"
+	$(PYTEST) -m "not slow and not workflow"
 
 lint: environment ## format, lint and types, without changing a file
 	ruff format --check .

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import pytest
+from workspaces import make_workspace
 
 from arco import files
 
@@ -53,8 +54,6 @@ def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:
 @pytest.fixture(scope="session")
 def built(prepared, tmp_path_factory):
     """A workspace in which the small table was made by Snakemake from nothing."""
-    from conftest import make_workspace
-
     workspace = with_small_table(make_workspace(tmp_path_factory.mktemp("built")))
     workspace.snakemake(TARGET, "--configfile", "small.yaml")
     return workspace

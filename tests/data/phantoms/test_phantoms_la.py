@@ -5,26 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import SimpleITK as sitk
+from phantom_sets import best_window_dice, content, write
 from scipy import ndimage
-from test_phantoms import best_window_dice
 
 from arco.data.cases import RawCase
 from arco.data.geometry import geometry_of, read_scan
-from arco.data.layouts.la import find_cases
-from arco.data.phantoms.la import SPACING_MM, write_phantoms
+from arco.data.phantoms.la import SPACING_MM
 
+LAYOUT = "la"
 PATIENTS = 6
 SEED = 11
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few patients, written once for all tests."""
-    out = tmp_path_factory.mktemp("phantoms") / "la"
-    write_phantoms(out, PATIENTS, SEED)
-    return out
 
 
 def arrays(case: RawCase) -> tuple[np.ndarray, np.ndarray]:
@@ -34,27 +25,18 @@ def arrays(case: RawCase) -> tuple[np.ndarray, np.ndarray]:
     return sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(label) > 0
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def test_equal_seeds_give_equal_bytes_and_other_seeds_other_patients(
     root: Path, tmp_path: Path
 ) -> None:
-    write_phantoms(tmp_path / "few", 2, SEED)
+    write(LAYOUT, tmp_path / "few", 2, SEED)
     few, all_ = content(tmp_path / "few"), content(root)
     del few["PHANTOM.txt"]
     assert few.items() <= all_.items()
-    write_phantoms(tmp_path / "other", 1, SEED + 1)
+    write(LAYOUT, tmp_path / "other", 1, SEED + 1)
     assert not set(content(tmp_path / "other")) & set(all_) - {"PHANTOM.txt"}
 
 
-def test_they_are_written_as_the_original_is(root: Path) -> None:
-    cases = find_cases(root)
+def test_they_are_written_as_the_original_is(root: Path, cases: list[RawCase]) -> None:
     assert len(cases) == PATIENTS
     shapes = set()
     for case in cases:
@@ -73,9 +55,9 @@ def test_they_are_written_as_the_original_is(root: Path) -> None:
     assert any(path.name == "desktop.ini" for path in root.rglob("*"))
 
 
-def test_the_best_intensity_window_stays_far_below_a_dice_of_060(root: Path) -> None:
+def test_the_best_intensity_window_stays_far_below_a_dice_of_060(cases: list[RawCase]) -> None:
     histogram = np.zeros((2, 64))
-    for case in find_cases(root):
+    for case in cases:
         image, label = arrays(case)
         scaled = (image - image.min()) / (image.max() - image.min())
         for value in (0, 1):
@@ -83,9 +65,9 @@ def test_the_best_intensity_window_stays_far_below_a_dice_of_060(root: Path) -> 
     assert best_window_dice(histogram)[0] < 0.45
 
 
-def test_the_atrium_is_one_body_of_a_human_size_inside_the_scan(root: Path) -> None:
+def test_the_atrium_is_one_body_of_a_human_size_inside_the_scan(cases: list[RawCase]) -> None:
     volumes_ml = []
-    for case in find_cases(root):
+    for case in cases:
         _, label = arrays(case)
         pieces, count = ndimage.label(label)
         sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1]
@@ -100,9 +82,11 @@ def test_the_atrium_is_one_body_of_a_human_size_inside_the_scan(root: Path) -> N
     assert max(volumes_ml) > 1.5 * min(volumes_ml)
 
 
-def test_the_cavity_is_bright_and_what_touches_it_is_as_bright_in_part(root: Path) -> None:
+def test_the_cavity_is_bright_and_what_touches_it_is_as_bright_in_part(
+    cases: list[RawCase],
+) -> None:
     # At valve and vein ends no edge shows; elsewhere a dark or a scarred wall does.
-    for case in find_cases(root):
+    for case in cases:
         image, label = arrays(case)
         smooth = ndimage.gaussian_filter(image.astype(np.float32), 1)
         inside = ndimage.binary_erosion(label, iterations=2)
@@ -113,8 +97,8 @@ def test_the_cavity_is_bright_and_what_touches_it_is_as_bright_in_part(root: Pat
         assert (smooth[around] > 0.9 * level).mean() > 0.03
 
 
-def test_the_wall_lies_around_the_cavity_and_not_in_it(root: Path) -> None:
-    for case in find_cases(root):
+def test_the_wall_lies_around_the_cavity_and_not_in_it(cases: list[RawCase]) -> None:
+    for case in cases:
         _, label = arrays(case)
         path = case.images[0].with_name("lawall.nrrd")
         wall = sitk.GetArrayFromImage(read_scan(path, labels=True)) > 0

@@ -7,11 +7,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from phantom_sets import arrays, best_window_dice, content, find, read, write
 from scipy import ndimage
 
 from arco import registry
 from arco.data.anatomy.heart import LEFT_VENTRICLE, MYOCARDIUM, RIGHT_VENTRICLE
-from arco.data.cases import RawCase
 from arco.errors import ArcoError
 
 PATIENTS = 8
@@ -26,32 +26,6 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for layout in LAYOUTS:
         write(layout, parent / layout, PATIENTS, SEED)
     return {layout: parent / layout for layout in LAYOUTS}
-
-
-def write(layout: str, out: Path, patients: int, seed: int) -> None:
-    registry.load("data/phantoms", layout).write_phantoms(out, patients, seed)
-
-
-def find(layout: str, root: Path) -> list[RawCase]:
-    cases: list[RawCase] = registry.load("data/layouts", layout).find_cases(root)
-    return cases
-
-
-def arrays(case: RawCase) -> tuple[np.ndarray, np.ndarray]:
-    assert case.label is not None
-    return read(case.images[0]), read(case.label)
-
-
-def read(path: Path) -> np.ndarray:
-    return np.asarray(nib.load(path).dataobj)
-
-
-def content(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.mark.parametrize(("layout", "per_patient"), [("acdc", 2), ("msd", 1)])
@@ -105,15 +79,6 @@ def test_the_best_intensity_windows_stay_far_below_a_dice_of_060(
         for value in range(classes):
             histogram[value] += np.histogram(scaled[label == value], 64, (0, 1))[0]
     assert best_window_dice(histogram).max() < 0.45
-
-
-def best_window_dice(histogram: np.ndarray) -> np.ndarray:
-    """For each class but the first, the highest Dice of any interval of intensities."""
-    below = np.concatenate([np.zeros((len(histogram), 1)), histogram.cumsum(axis=1)], axis=1)
-    inside = below[:, None, :] - below[:, :, None]
-    window = inside.sum(axis=0)
-    dice = 2 * inside / np.maximum(window + histogram.sum(axis=1)[:, None, None], 1)
-    return np.asarray(np.triu(dice).max(axis=(1, 2))[1:])
 
 
 def test_best_window_dice_is_one_where_intensity_tells_the_class() -> None:

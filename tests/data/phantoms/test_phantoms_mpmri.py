@@ -4,31 +4,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pytest
+from phantom_sets import best_window_dice, content, read, write
 from scipy import ndimage
-from test_phantoms import best_window_dice, content, find, read, write
 
 from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings
 from arco.data.phantoms import mpmri
 from arco.data.preparation import prepare_dataset
 
+LAYOUT = "mpmri"
 PATIENTS = 10
 SEED = 11
 PHASES = ("pre", "arterial", "venous")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small synthetic dataset, written once for all tests."""
-    out = tmp_path_factory.mktemp("phantoms") / "mpmri"
-    write("mpmri", out, PATIENTS, SEED)
-    return out
-
-
-@pytest.fixture(scope="module")
-def cases(root: Path) -> list[RawCase]:
-    return find("mpmri", root)
 
 
 def liver_of(case: RawCase) -> np.ndarray:
@@ -47,12 +34,12 @@ def test_the_layout_reader_finds_every_patient_once(root: Path, cases: list[RawC
 def test_equal_seeds_give_equal_bytes_however_many_patients_there_are(
     root: Path, tmp_path: Path
 ) -> None:
-    write("mpmri", tmp_path / "few", 2, SEED)
+    write(LAYOUT, tmp_path / "few", 2, SEED)
     few, all_ = content(tmp_path / "few"), content(root)
     volumes = [name for name in few if name.endswith(".nii.gz")]
     assert len(volumes) == 8
     assert all(few[name] == all_[name] for name in volumes)
-    write("mpmri", tmp_path / "other", 1, SEED + 1)
+    write(LAYOUT, tmp_path / "other", 1, SEED + 1)
     name = "case_001/venous.nii.gz"
     assert content(tmp_path / "other")[name] != all_[name]
 

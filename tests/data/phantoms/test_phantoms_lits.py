@@ -5,8 +5,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from phantom_sets import best_window_dice, content, find, write
 from scipy import ndimage
-from test_phantoms import best_window_dice, content, find, write
 
 from arco.data.anatomy.abdomen import draw_abdomen
 from arco.data.anatomy.abdomen_tissues import draw_hounsfield, draw_phases
@@ -17,24 +17,12 @@ from arco.data.phantom_files import turned
 from arco.data.phantoms import lits
 from arco.data.preparation import prepare_dataset
 
+LAYOUT = "lits"
 PATIENTS = 16
 SEED = 3
 WINDOW = (-200.0, 250.0)
 CLASSES = {"background": 0, "liver": 1, "lesion": 2}
 LIVER, LESION = 1, 2
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small synthetic dataset, written once for all tests."""
-    out = tmp_path_factory.mktemp("phantoms") / "lits"
-    write("lits", out, PATIENTS, SEED)
-    return out
-
-
-@pytest.fixture(scope="module")
-def cases(root: Path) -> list[RawCase]:
-    return find("lits", root)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +47,8 @@ def test_patients_fill_the_first_batch_before_the_second(
 ) -> None:
     assert lits.FIRST_BATCH == 28
     monkeypatch.setattr(lits, "FIRST_BATCH", 2)
-    write("lits", tmp_path / "lits", 3, SEED)
-    cases = find("lits", tmp_path / "lits")
+    write(LAYOUT, tmp_path / "lits", 3, SEED)
+    cases = find(LAYOUT, tmp_path / "lits")
     assert [case.images[0].parent.name[-1] for case in cases] == ["1", "1", "2"]
     assert (tmp_path / "lits/LITS-Challenge-Test-Data/test-volume-0.nii").is_file()
 
@@ -68,12 +56,12 @@ def test_patients_fill_the_first_batch_before_the_second(
 def test_equal_seeds_give_equal_bytes_however_many_patients_there_are(
     root: Path, tmp_path: Path
 ) -> None:
-    write("lits", tmp_path / "few", 2, SEED)
+    write(LAYOUT, tmp_path / "few", 2, SEED)
     few, all_ = content(tmp_path / "few"), content(root)
     volumes = [name for name in few if "volume" in name or "segmentation" in name]
     assert len(volumes) == 5
     assert all(few[name] == all_[name] for name in volumes)
-    write("lits", tmp_path / "other", 1, SEED + 1)
+    write(LAYOUT, tmp_path / "other", 1, SEED + 1)
     name = "Training Batch 1/volume-0.nii"
     assert content(tmp_path / "other")[name] != all_[name]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from phantom_sets import arrays, best_window_dice, content, find, read, write
 from scipy import ndimage
-from test_phantoms import arrays, best_window_dice, content, find, read, write
 
 from arco.data.anatomy.whole_heart import LABELS
 from arco.data.cases import RawCase
@@ -16,22 +16,10 @@ from arco.data.phantoms.mmwhs import STRAY
 from arco.data.preparation import prepare_dataset
 from arco.errors import ArcoError
 
+LAYOUT = "mmwhs"
 PATIENTS = 8
 SEED = 11
 CLASSES = {"background": 0, **LABELS}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small synthetic dataset, written once for all tests."""
-    out = tmp_path_factory.mktemp("phantoms") / "mmwhs"
-    write("mmwhs", out, PATIENTS, SEED)
-    return out
-
-
-@pytest.fixture(scope="module")
-def cases(root: Path) -> list[RawCase]:
-    return find("mmwhs", root)
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +52,18 @@ def test_the_layout_reader_finds_every_patient_once(cases: list[RawCase]) -> Non
 def test_equal_seeds_give_equal_bytes_and_other_seeds_other_patients(
     root: Path, tmp_path: Path
 ) -> None:
-    write("mmwhs", tmp_path / "again", PATIENTS, SEED)
+    write(LAYOUT, tmp_path / "again", PATIENTS, SEED)
     assert content(tmp_path / "again") == content(root)
-    write("mmwhs", tmp_path / "other", 1, SEED + 1)
-    image = find("mmwhs", tmp_path / "other")[0].images[0]
-    assert image.read_bytes() != find("mmwhs", root)[0].images[0].read_bytes()
+    write(LAYOUT, tmp_path / "other", 1, SEED + 1)
+    image = find(LAYOUT, tmp_path / "other")[0].images[0]
+    assert image.read_bytes() != find(LAYOUT, root)[0].images[0].read_bytes()
 
 
 def test_a_patient_does_not_depend_on_how_many_there_are(
     cases: list[RawCase], tmp_path: Path
 ) -> None:
-    write("mmwhs", tmp_path / "few", 2, SEED)
-    for case, same in zip(find("mmwhs", tmp_path / "few"), cases, strict=False):
+    write(LAYOUT, tmp_path / "few", 2, SEED)
+    for case, same in zip(find(LAYOUT, tmp_path / "few"), cases, strict=False):
         assert case.images[0].read_bytes() == same.images[0].read_bytes()
 
 
@@ -201,4 +189,4 @@ def test_progress_is_told_and_a_download_is_not_replaced(tmp_path: Path) -> None
     assert told == [(1, 2), (2, 2)]
     (tmp_path / "download" / "mr_train").mkdir(parents=True)
     with pytest.raises(ArcoError, match="download holds files that are no phantoms"):
-        write("mmwhs", tmp_path / "download", 1, SEED)
+        write(LAYOUT, tmp_path / "download", 1, SEED)
