@@ -1,7 +1,8 @@
-"""Channels-last against contiguous memory for the U-Net on a CPU: training steps, forward passes.
+"""Channels-last against contiguous memory on a CPU: training steps, forward passes.
 
 One thread, formats interleaved, medians of ratios within a round. The figures decide what
-`arco.models.teacher` and evaluation use: channels last for forward passes without gradient.
+training, `arco.models.teacher` and evaluation use: channels last for volumes, and over slices for
+forward passes without gradient.
 
     python benchmarks/bench_channels_last.py [--rounds 15]
 """
@@ -16,24 +17,33 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from arco.device import make_deterministic, reuse_memory
 from arco.losses.segmentation import supervised_loss
+from arco.models.memory_format import channels_last
 from arco.models.unet import UNet
+from arco.models.vnet import VNet
 
-BATCH, CLASSES = 8, 4
-FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+CLASSES = 4
+CASES = (  # network, first channels, images, size
+    (UNet, 8, 8, (64, 64)),
+    (UNet, 16, 8, (256, 256)),
+    (VNet, 8, 6, (32, 48, 32)),
+    (VNet, 16, 2, (48, 64, 64)),
+)
 TARGET = 1.2
 
 
 def make_runs(
-    size: int, base: int, form: torch.memory_format
+    network_class: type[UNet | VNet], base: int, count: int, size: tuple[int, ...], *, last: bool
 ) -> tuple[Callable[[], None], Callable[[], Tensor]]:
     """A training step, and a forward pass in evaluation mode without gradient."""
     torch.manual_seed(0)
-    channels = [base * 2**level for level in range(5)]
-    network = UNet(1, CLASSES, channels).to(memory_format=form)
+    network = network_class(1, CLASSES, [base * 2**level for level in range(5)])
+    if last:
+        channels_last(network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-    images = torch.randn(BATCH, 1, size, size).to(memory_format=form)
-    labels = torch.randint(0, CLASSES, (BATCH, size, size))
+    images = torch.randn(count, 1, *size)
+    labels = torch.randint(0, CLASSES, (count, *size))
 
     def train() -> None:
         network.train()
@@ -66,12 +76,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
-    for size, base in ((64, 8), (256, 16)):
-        made = {name: make_runs(size, base, form) for name, form in FORMATS.items()}
-        label = f"{BATCH} x {size} x {size}, {base} base channels"
-        compare(f"{label}, training step", {name: runs[0] for name, runs in made.items()}, rounds)
-        compare(f"{label}, forward pass", {name: runs[1] for name, runs in made.items()}, rounds)
+    make_deterministic(torch.device("cpu"), threads=1)
+    reuse_memory()
+    for network_class, base, count, size in CASES:
+        made = {
+            name: make_runs(network_class, base, count, size, last=name == "channels last")
+            for name in ("contiguous", "channels last")
+        }
+        label = f"{network_class.__name__}, {base} first channels, {count} x {size}"
+        for index, what in enumerate(("training step", "forward pass")):
+            compare(f"{label}, {what}", {name: runs[index] for name, runs in made.items()}, rounds)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from arco.contracts import Batch, Context, Progress, Randomness, Trainable
 from arco.device import make_deterministic, reuse_memory
 from arco.models.backbone import Backbone
 from arco.models.build import build_network
+from arco.models.memory_format import channels_last
 from arco.optimizers import build_optimizer
 from arco.schema.training import Training
 
@@ -129,7 +130,8 @@ class Step:
         )
         self.training: Training = entry.training
         settings = module.Settings.model_validate({**entry.settings, **(changes or {})})
-        self.method: Trainable = module.Method(settings, context).train()
+        built = module.Method(settings, context).train()
+        self.method: Trainable = channels_last(built, planes=False)
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
 
     def __call__(self, batch: Batch) -> dict[str, float]:

@@ -166,9 +166,8 @@ class Run:
         self.total = self.training.iterations or self.training.epochs * self.steps_per_epoch
         # Initial weights and dropout come from torch's global generator: layers take no other.
         torch.manual_seed(settings["seed"])
-        self.method = self._build_method().to(device).train()
-        if device.type == "cuda":
-            channels_last(self.method, volumes=True)
+        on_gpu = device.type == "cuda"
+        self.method = channels_last(self._build_method().to(device).train(), planes=on_gpu)
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
         self.history = History()
         self.step = 0

@@ -4,6 +4,7 @@ import torch
 
 from arco.models.memory_format import channels_last
 from arco.models.unet import UNet
+from arco.models.vnet import VNet
 
 
 def test_the_network_computes_the_same_and_its_maps_follow_the_order():
@@ -16,14 +17,15 @@ def test_the_network_computes_the_same_and_its_maps_follow_the_order():
     assert all(maps.is_contiguous(memory_format=torch.channels_last) for maps in features)
 
 
-def test_networks_over_volumes_follow_where_that_is_asked_for():
-    network = channels_last(UNet(1, 3, (2, 3, 4, 5, 6), spatial_axes=3), volumes=True)
-    weights = [weight for weight in network.parameters() if weight.ndim == 5]
-    assert all(w.is_contiguous(memory_format=torch.channels_last_3d) for w in weights)
-    images = torch.randn(2, 1, 16, 16, 32).contiguous(memory_format=torch.channels_last_3d)
-    assert network(images).shape == (2, 3, 16, 16, 32)
+def test_networks_over_volumes_follow_too():
+    network = VNet(1, 3, (2, 3, 4, 5, 6)).eval()
+    images = torch.randn(2, 1, 16, 16, 32)
+    expected = network(images)
+    features = channels_last(network).features(images)
+    torch.testing.assert_close(network.classify(features[-1]), expected, rtol=1e-4, atol=1e-5)
+    assert all(maps.is_contiguous(memory_format=torch.channels_last_3d) for maps in features)
 
 
-def test_networks_over_volumes_are_left_as_they_are():
-    network = channels_last(UNet(1, 3, (2, 2, 2, 2, 2), spatial_axes=3))
+def test_without_planes_networks_over_slices_are_left_as_they_are():
+    network = channels_last(UNet(1, 3, (2, 2, 2, 2, 2)), planes=False)
     assert all(weight.is_contiguous() for weight in network.parameters())
