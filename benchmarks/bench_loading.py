@@ -26,6 +26,7 @@ from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings
 from arco.data.loading import Prepared, TrainingBatches
 from arco.data.preparation import prepare_dataset
+from arco.device import make_deterministic, reuse_memory
 from arco.schema.training import Augmentation, BatchSizes
 
 TARGET = 8.0
@@ -79,7 +80,8 @@ def ignore_progress(done: int, total: int) -> None:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    make_deterministic(torch.device("cpu"), threads=1)
+    reuse_memory()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         cases = make_scans(root)
