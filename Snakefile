@@ -4,7 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from arco import jobs, params, trees
+from arco import jobs, params, registry, trees
+from arco.data.completeness import digest_of_names
 from arco.errors import ArcoError
 from arco.plan import Cell, Plan, PretrainingRun, canonical
 from snakemake.exceptions import WorkflowError

@@ -84,6 +84,40 @@ def test_cases_that_lack_a_file_are_counted_and_the_files_named(make_plan, tmp_p
     assert "warning: heart: 85 of 100 cases" in text
 
 
+@pytest.mark.parametrize(
+    ("layout", "subset", "name", "absent", "incomplete"),
+    [
+        ("lits", "training", "{part}-{number}.nii", "lits_004", "segmentation-2.nii"),
+        (
+            "mmwhs",
+            "mr",
+            "mr_train_{number}_{part}.nii.gz",
+            "mr_train_1004",
+            "mr_train_1002_label.nii.gz",
+        ),
+    ],
+)
+def test_scans_that_are_absent_and_scans_that_lack_a_file_are_told_apart(
+    make_plan, tmp_path, layout, subset, name, absent, incomplete
+):
+    root = tmp_path / "data/raw/heart"
+    root.mkdir(parents=True)
+    numbers, parts = {
+        "lits": (range(131), ("volume", "segmentation")),
+        "mmwhs": (range(1001, 1021), ("image", "label")),
+    }[layout]
+    for number in numbers:
+        for part in parts:
+            (root / name.format(number=number, part=part)).touch()
+    for path in [*root.glob("*-4.nii"), *root.glob("*_1004_*"), root / incomplete]:
+        path.unlink()
+    plan = make_plan(datasets={"heart": {"layout": layout, "subsets": [subset]}})
+    dataset = the_dataset(plan)
+    assert dataset.finding.level is Level.WARNING
+    assert dataset.cases == dataset.expected_cases - 2
+    assert dataset.missing == (incomplete, absent)
+
+
 def test_fewer_patients_than_the_split_needs_is_an_error(make_plan, tmp_path):
     write_patients(tmp_path / "data/raw/heart", [1, 2, 3])
     report = examine(make_plan())

@@ -163,6 +163,21 @@ def test_every_protocol_file_is_accepted_at_every_scale(repository):
             assert loaded.variant == f"{scale}-{path.stem}"
 
 
+def test_the_released_protocol_says_what_the_released_code_does(repository):
+    overlay = trees.read_yaml(repository / "workflow/protocols/released.yaml")
+    sections = params.load(repository / "params.yaml", overlay | {"scale": "paper"}).sections
+    assert sections.window.stride == [4, 18, 18]
+    crop = sections.datasets["la"].crop
+    assert crop is not None
+    assert crop.region == "label"
+    mmwhs, acdc = sections.datasets["mmwhs"], sections.datasets["acdc"]
+    assert mmwhs.subsets == ["ct"]
+    assert round(mmwhs.labels["1%"].slices * 3823 / 20) == 18
+    assert (acdc.split.train, acdc.split.val, acdc.split.test) == (70, 10, 20)
+    assert [budget.patients for budget in acdc.labels.values()] == [1, 3, 7]
+    assert sections.training.optimizer.nesterov
+
+
 def test_params_yaml_may_lie_in_another_folder(tmp_path, repository):
     shutil.copy(repository / "params.yaml", tmp_path / "params.yaml")
     assert params.load(tmp_path / "params.yaml").root == tmp_path

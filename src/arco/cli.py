@@ -35,6 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        reason = (error.strerror or str(error)).lower()
+        sys.stderr.write(
+            f"arco {options.command}: {error.filename}: {reason}; check that the disk is there and "
+            "that you may read it\n"
+        )
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"arco {options.command}: interrupted\n")
         return 130

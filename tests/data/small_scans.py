@@ -83,6 +83,8 @@ def prepare(
     tmp_path: Path,
     settings: PreparationSettings = SETTINGS,
     workers: int = 1,
+    *,
+    keep_others: bool = False,
 ) -> Manifest:
     """Prepare cases below `tmp_path`/raw into `tmp_path`/out."""
     return prepare_dataset(
@@ -93,6 +95,7 @@ def prepare(
         source="raw",
         workers=workers,
         report=ignore_progress,
+        keep_others=keep_others,
     )
 
 

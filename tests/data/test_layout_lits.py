@@ -40,6 +40,29 @@ def test_the_complete_download_has_131_cases_in_order_of_their_numbers(
     assert {subset: EXPECTED_CASES[subset] for subset in SUBSETS} == {"training": len(cases)}
 
 
+def test_the_archives_are_found_where_they_unpack_each_by_itself_or_together(
+    tmp_path: Path,
+) -> None:
+    inner = "media/nas/01_Datasets/CT/LITS"
+    for case, places in {
+        "together": [f"{inner}/{batch}" for batch in BATCHES],
+        "apart": [f"Training_Batch{n}/{inner}/{batch}" for n, batch in enumerate(BATCHES, start=1)],
+    }.items():
+        download(tmp_path / case, (places[0], places[1]))
+        cases = find_cases(tmp_path / case)
+        assert len(cases) == 131
+        assert cases[28].images == (tmp_path / case / places[1] / "volume-28.nii",)
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", *pair(3))
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/batch").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/again").symlink_to(tmp_path / "root")
+    (case,) = find_cases(tmp_path / "root")
+    assert case.images == (tmp_path / "root/batch/volume-3.nii",)
+
+
 def test_label_maps_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
     touch(tmp_path / "volume_pt1", "volume-3.nii")
     touch(tmp_path / "segmentations", "segmentation-3.nii")

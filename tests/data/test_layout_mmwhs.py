@@ -44,6 +44,19 @@ def test_the_folders_of_the_download_and_a_flat_one_are_found(tmp_path: Path, pl
     assert [case.case for case in both[19:21]] == ["ct_train_1020", "mr_train_1001"]
 
 
+def test_parts_and_label_maps_in_folders_of_their_own_are_found(tmp_path: Path) -> None:
+    add_scan(tmp_path / "ct_train1", 1001, "ct_train")
+    add_scan(tmp_path / "ct_train2", 1011, "ct_train")
+    image = tmp_path / "images" / "ct_train_1012_image.nii.gz"
+    label = tmp_path / "labels" / "ct_train_1012_label.nii.gz"
+    for path in (image, label):
+        path.parent.mkdir()
+        path.touch()
+    cases = find_cases(tmp_path, ["ct"])
+    assert [case.case[-4:] for case in cases] == ["1001", "1011", "1012"]
+    assert (cases[2].images, cases[2].label) == ((image,), label)
+
+
 def test_test_scans_and_stray_files_are_no_cases(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "mr_train"):
         add_scan(folder, 1001)
@@ -76,7 +89,7 @@ def test_incomplete_scans_are_left_out_with_a_warning(
         cases = find_cases(tmp_path, ["ct"])
     assert [case.case for case in cases] == ["ct_train_1002"]
     assert "2 of 3 cases are left out because a file is missing" in caplog.text
-    assert "such as ct_train_1001_label.nii.gz" in caplog.text
+    assert "such as ct_train/ct_train_1001_label.nii.gz" in caplog.text
 
 
 def test_without_a_complete_case_the_missing_file_is_named(tmp_path: Path) -> None:

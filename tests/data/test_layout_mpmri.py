@@ -65,6 +65,13 @@ def test_a_folder_without_a_complete_case_is_refused(tmp_path: Path) -> None:
         find_cases(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["case#1", "case@1"])
+def test_names_that_split_lists_would_cut_are_refused(tmp_path: Path, name: str) -> None:
+    add_case(tmp_path, name, *FILES)
+    with pytest.raises(ArcoError, match=f"case {name} has a # or @ in its name.*rename it"):
+        find_cases(tmp_path)
+
+
 @pytest.mark.parametrize("phases", [[], ["pre", "pre"], ["pre", "liver"]])
 def test_phases_that_cannot_be_channels_are_refused(tmp_path: Path, phases: list[str]) -> None:
     add_case(tmp_path, "a", *FILES)

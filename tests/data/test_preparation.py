@@ -110,6 +110,16 @@ def test_an_intensity_window_is_applied_before_scaling(tmp_path: Path) -> None:
     assert np.allclose(images[0], expected, atol=1e-6)
 
 
+def test_an_intensity_window_is_applied_before_resampling(tmp_path: Path) -> None:
+    case = write_raw_case(tmp_path / "raw", "a")
+    stripes = np.broadcast_to(np.array([-1000, 250] * 7, np.int16), (6, 10, 14))
+    write(case.images[0], np.ascontiguousarray(stripes))
+    settings = PreparationSettings(CLASSES, (10, 7), (-200.0, 250.0), 1)
+    prepare([case], tmp_path, settings)
+    # Half way from air at -200 to bone at 250. The other way round all of it would be air.
+    assert np.allclose(np.load(tmp_path / "out/images/a.npy"), 0.5, atol=1e-6)
+
+
 def test_channels_are_scaled_each_by_itself(tmp_path: Path) -> None:
     case = write_raw_case(tmp_path / "raw", "a")
     second = tmp_path / "raw" / "images" / "a_0001.nii.gz"
@@ -221,6 +231,19 @@ def test_files_of_other_cases_and_of_a_killed_run_are_removed(tmp_path: Path) ->
         "splits/train.txt",
         "truth/a.nii.gz",
     ]
+
+
+def test_cases_of_a_part_that_is_away_may_be_kept_and_need_no_second_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [write_raw_case(tmp_path / "raw", name) for name in ("a", "b")]
+    prepare(cases, tmp_path)
+    (tmp_path / "out/images/.123.b.npy").write_bytes(b"half")
+    assert list(prepare(cases[:1], tmp_path, keep_others=True).cases) == ["a"]
+    assert not (tmp_path / "out/images/.123.b.npy").exists()
+    converted = count_conversions(monkeypatch)
+    assert list(prepare(cases, tmp_path).cases) == ["a", "b"]
+    assert converted == []
 
 
 def test_several_processes_write_the_same_bytes_wherever_the_data_lies(tmp_path: Path) -> None:

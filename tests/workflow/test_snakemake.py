@@ -92,6 +92,27 @@ def test_changing_what_no_cell_of_the_table_reads_reruns_nothing(built):
     assert dry_run(built, "--config", *changed) == {}
 
 
+def test_a_download_that_grows_is_prepared_again_and_one_that_is_gone_is_not(ready):
+    target, root = "data/prepared/smoke/acdc/manifest.json", "data/phantom/acdc"
+    config = f"datasets={{'acdc': {{'source': 'raw', 'root': '{root}'}}}}"
+    (ready.root / "data/prepared").rename(ready.root / "data/phantoms prepared")
+    late, away = ready.root / root / "training/patient001", ready.root / "patient001"
+    late.rename(away)
+
+    def waiting() -> dict[str, int]:
+        return jobs_of(ready.snakemake("--dry-run", target, "--config", config))
+
+    assert waiting() == {"prepare": 1}
+    ready.snakemake(target, "--config", config)
+    assert waiting() == {}
+    away.rename(late)
+    assert waiting() == {"prepare": 1}
+    ready.snakemake(target, "--config", config)
+    assert "patient001_frame01" in (ready.root / target).read_text()
+    (ready.root / root).rename(ready.root / "gone")
+    assert waiting() == {}
+
+
 def test_another_budget_leaves_the_cells_of_this_one_alone(built):
     changed = "datasets={'acdc': {'labels': {'5%': {'patients': 3}}}}"
     assert dry_run(built, "--config", changed) == {}

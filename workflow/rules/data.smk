@@ -19,6 +19,19 @@ def original_files(wildcards):
     return []
 
 
+def names_of_original_files(wildcards):
+    """A download that grew is prepared again; one that was moved or deleted is not."""
+    dataset = PLAN.dataset(wildcards.dataset)
+    if dataset.source == "phantom":
+        return ""
+    return digest_of_names(
+        registry.load("data/layouts", dataset.layout),
+        Path(dataset.root),
+        dataset.subsets,
+        PLAN.paths.prepared(wildcards.dataset),
+    )
+
+
 rule prepare:
     input:
         original_files,
@@ -26,9 +39,10 @@ rule prepare:
         manifest=PREPARED / "manifest.json",
     log:
         f"logs/prepare/{VARIANT}/{{dataset}}.log",
-    threads: 2
+    threads: 4  # each with a whole scan in memory: 5 GB for the longest of LiTS
     params:
         job=lambda w: canonical(jobs.prepare(PLAN, w.dataset)),
+        files=names_of_original_files,
     shell:
         "arco prepare --job {params.job:q} --workers {threads} 2> {log}"
 

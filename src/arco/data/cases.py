@@ -30,10 +30,15 @@ def in_order(cases: Iterable[RawCase]) -> list[RawCase]:
     """The cases sorted by name.
 
     Raises:
-        ArcoError: two cases share a name.
+        ArcoError: two cases share a name; a name that split lists could not hold.
     """
     by_name: dict[str, RawCase] = {}
     for case in cases:
+        if set(case.case) & set("#@"):
+            raise ArcoError(
+                f"{case.images[0]}: case {case.case} has a # or @ in its name, which split lists "
+                "take for something else; rename it"
+            )
         other = by_name.setdefault(case.case, case)
         if other is not case:
             raise ArcoError(

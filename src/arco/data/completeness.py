@@ -10,6 +10,7 @@ Loads no torch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from types import ModuleType
 
 from arco.data.cases import RawCase
 from arco.data.lookup import collecting_incomplete
+from arco.data.manifest import read_manifest
+from arco.errors import ArcoError
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,28 @@ def take_inventory(layout: ModuleType, root: Path, subsets: Sequence[str]) -> In
     counts: Mapping[str, int] = getattr(layout, "EXPECTED_CASES", {})
     names: Mapping[str, Sequence[str]] = getattr(layout, "EXPECTED_PATIENTS", {})
     expected = sum(counts[subset] for subset in subsets) if counts else None
-    there = {case.patient for case in cases} | {path.parent.name for path in incomplete}
+    there = {case.patient for case in cases} | set(incomplete)
     wanted = [name for subset in subsets for name in names.get(subset, ())]
     absent = tuple(name for name in wanted if name not in there)
-    return Inventory(cases, expected, tuple(incomplete), absent)
+    return Inventory(cases, expected, tuple(incomplete.values()), absent)
+
+
+def digest_of_names(layout: ModuleType, root: Path, subsets: Sequence[str], prepared: Path) -> str:
+    """Of the names of the files that preparation would read now: it changes as a download grows.
+
+    Where there is nothing to read any more, of the files that `prepared` was made from: what is
+    prepared outlives the download. What is wrong with a download is for its job to say.
+    """
+    try:
+        cases = take_inventory(layout, root, subsets).cases
+    except ArcoError:
+        cases = []
+    paths = {path for case in cases for path in (*case.images, case.label) if path is not None}
+    names = {path.relative_to(root).as_posix() for path in paths}
+    if not names and (prepared / "manifest.json").is_file():
+        records = read_manifest(prepared).cases.values()
+        names = {name for record in records for name in record.inputs}
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
 
 
 def _listed(names: Sequence[str], kind: str, most: int) -> str:

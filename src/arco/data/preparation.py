@@ -42,24 +42,26 @@ def prepare_dataset(
     source: str,
     workers: int,
     report: Callable[[int, int], None],
+    keep_others: bool = False,
 ) -> Manifest:
     """Prepare every case and write the manifest, which exists only while all of it is true.
 
     Args:
         cases: what the layout found.
         root: the dataset's folder; inputs are recorded by their names below it.
-        folder: where to write; files of other cases in it are removed.
+        folder: where to write; files of other cases in it are removed, unless `keep_others`.
         settings: how to prepare.
         source: `phantom` or `raw`, for the record.
         workers: processes that share the cases.
         report: called with (done, total).
+        keep_others: for downloads of which a part is away, so that it need not be prepared again.
 
     Raises:
         ArcoError: no case, a case that cannot be used, or a file that cannot be written.
     """
     if not cases:
         raise ArcoError(f"{root} holds no case; see `arco doctor` for what it should hold")
-    _clear(folder, cases)
+    _clear(folder, cases, keep_others=keep_others)
     prepare = partial(prepare_case, root=root, folder=folder, settings=settings)
     records: dict[str, CaseRecord] = {}
     for case, record in zip(cases, _mapped(prepare, cases, workers), strict=True):
@@ -159,14 +161,14 @@ def _earlier_record(case: str, key: str, folder: Path) -> CaseRecord | None:
     return record if intact else None
 
 
-def _clear(folder: Path, cases: Sequence[RawCase]) -> None:
-    """Delete the old manifest, cases that are gone, and what a killed run left half-written."""
+def _clear(folder: Path, cases: Sequence[RawCase], *, keep_others: bool) -> None:
+    """Delete the old manifest, what a killed run left half-written, and cases that are gone."""
     try:
         (folder / "manifest.json").unlink(missing_ok=True)
         for kind in SUFFIXES:
             expected = {prepared_file(folder, kind, case.case) for case in cases}
             for path in (folder / kind).glob("*"):
-                if path not in expected:
+                if path not in expected and not (keep_others and path.name[0] != "."):
                     path.unlink()
     except OSError as error:
         raise ArcoError(

@@ -56,7 +56,8 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             f"download, see `arco doctor` for how to get it"
         )
     inventory = take_inventory(layout, root, settings["subsets"])
-    if settings["source"] == "raw" and inventory.partial:
+    partial = settings["source"] == "raw" and inventory.partial
+    if partial:
         gaps = inventory.gaps(root, MOST_NAMES)
         LOG.warning(
             "%s: preparing %s of the complete download%s",
@@ -82,6 +83,7 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
         source=settings["source"],
         workers=workers,
         report=report,
+        keep_others=partial,
     )
 
 

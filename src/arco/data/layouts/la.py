@@ -30,7 +30,7 @@ DOWNLOAD = (
 )
 
 SUBSETS = {
-    "training": ("Training Set", "2018LA_Seg_Training Set"),
+    "training": ("Training Set", "2018LA_Seg_Training Set", "2018LA_Seg_TrainingSet"),
     "testing": ("Testing Set",),
 }
 """The names a subset's folder goes by."""
@@ -76,7 +76,8 @@ def _holds_case(folder: Path) -> bool:
 
 def _cases(parent: Path) -> list[RawCase]:
     """The complete cases of a folder."""
-    cases, missing = [], []
+    cases: list[RawCase] = []
+    missing: dict[str, Path] = {}
     for folder in filter(_holds_case, case_folders(parent)):
         image, mask, cropped = (folder / name for name in (IMAGE, MASK, CROPPED))
         if image.is_file() and mask.is_file():
@@ -84,8 +85,9 @@ def _cases(parent: Path) -> list[RawCase]:
         elif cropped.is_file():
             cases.append(RawCase(folder.name, folder.name, (cropped,), cropped))
         else:
-            missing.append(image if mask.is_file() else mask)
+            missing[folder.name] = image if mask.is_file() else mask
     warn_incomplete(parent, missing, len(cases))
     if not cases:
-        raise ArcoError(f"{parent} holds no complete case: {missing[0]} is missing; restore it")
+        lacking = next(iter(missing.values()))
+        raise ArcoError(f"{parent} holds no complete case: {lacking} is missing; restore it")
     return cases

@@ -6,8 +6,9 @@
     Training Batch 2/volume-28.nii          up to 130
                      segmentation-28.nii
 
-Folders may have other names (`Training_Batch1`; copies of the download also keep label maps in a
-folder of their own), or be missing, with all files side by side. Files may be compressed. A volume
+The folders may have other names (`Training_Batch1`; copies of the download also keep label maps in
+a folder of their own), lie within further ones (the archives unpack into `media/nas/...`), or be
+missing, with all files side by side. Files may be compressed. A volume
 and its label map belong together by their number, and a number is one case and one patient, however
 often its files lie about. Cases that lack a file are left out with a warning. The test volumes,
 `test-volume-0.nii`, have no public labels and are no cases.
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arco.data.cases import RawCase, in_order
-from arco.data.lookup import case_folders, nifti, warn_incomplete
+from arco.data.lookup import first_nifti, folders_below, warn_incomplete
 from arco.errors import ArcoError
 
 DOWNLOAD = (
@@ -33,7 +34,8 @@ DOWNLOAD = (
 SUBSETS = ("training",)
 
 EXPECTED_CASES = {"training": 131}
-"""Cases of the complete download."""
+EXPECTED_PATIENTS = {"training": [f"lits_{number:03d}" for number in range(131)]}
+"""What the complete download holds."""
 
 _FILE = re.compile(r"(?:volume|segmentation)-(0|[1-9]\d*)\.nii(?:\.gz)?")
 
@@ -42,7 +44,7 @@ def find_cases(root: Path, subsets: Sequence[str] = SUBSETS) -> list[RawCase]:
     """The cases that have a volume and a label map, sorted by number.
 
     Args:
-        root: the folder that holds the files, or the folders of the files.
+        root: a folder that holds the files, however deep.
         subsets: only `training` has labels in this layout.
 
     Raises:
@@ -51,21 +53,22 @@ def find_cases(root: Path, subsets: Sequence[str] = SUBSETS) -> list[RawCase]:
     for subset in subsets:
         if subset not in SUBSETS:
             raise ArcoError(f"layout lits has no labeled subset {subset!r}; choose training")
-    folders = [*case_folders(root), root]
-    cases, missing = [], []
+    folders = folders_below(root)
+    cases: list[RawCase] = []
+    missing: dict[str, Path] = {}
     for number in _numbers(folders):
-        volume = _first(folders, f"volume-{number}")
-        label = _first(folders, f"segmentation-{number}")
+        name = f"lits_{number:03d}"
+        volume = first_nifti(folders, f"volume-{number}")
+        label = first_nifti(folders, f"segmentation-{number}")
         if volume is not None and label is not None:
-            name = f"lits_{number:03d}"
             cases.append(RawCase(name, name, (volume,), label))
         elif volume is not None:
-            missing.append(volume.with_name(f"segmentation-{number}.nii"))
+            missing[name] = volume.with_name(f"segmentation-{number}.nii")
         elif label is not None:
-            missing.append(label.with_name(f"volume-{number}.nii"))
+            missing[name] = label.with_name(f"volume-{number}.nii")
     warn_incomplete(root, missing, len(cases))
     if not cases:
-        hint = f"{missing[0]} is missing" if missing else "there is none"
+        hint = f"{next(iter(missing.values()))} is missing" if missing else "there is none"
         raise ArcoError(
             f"{root} holds no pair of volume-0.nii and segmentation-0.nii ({hint}); set the "
             "dataset's root to the folder that holds 'Training Batch 1', or download it first "
@@ -78,8 +81,3 @@ def _numbers(folders: Sequence[Path]) -> list[int]:
     """The numbers of all cases of which there is a file."""
     names = (path.name for folder in folders if folder.is_dir() for path in folder.iterdir())
     return sorted({int(match[1]) for match in map(_FILE.fullmatch, names) if match})
-
-
-def _first(folders: Sequence[Path], stem: str) -> Path | None:
-    """The file of that name in the first folder that has it."""
-    return next(filter(None, (nifti(folder, stem) for folder in folders)), None)

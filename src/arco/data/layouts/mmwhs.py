@@ -6,9 +6,9 @@
              ct_train_1001_label.nii.gz
     mr_test/mr_test_2001_image.nii.gz       without public labels: no cases
 
-The folders may lie in `MM-WHS 2017 Dataset`, as the download unpacks, or be missing, with all files
-side by side. A scan is a case and a patient, `mr_train_1001`. Scans that lack a file are left out
-with a warning.
+The folders may lie in `MM-WHS 2017 Dataset`, as the download unpacks, or in any others, or be
+missing, with all files side by side; label maps may lie in a folder of their own. A scan is a case
+and a patient, `mr_train_1001`. Scans that lack a file are left out with a warning.
 
 The scans of one modality lie in different ways in their files (sagittal, coronal, oblique, ...),
 so slices of them show one plane only if the dataset's entry says `slices: axial`.
@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from arco.data.cases import RawCase, in_order
-from arco.data.lookup import nifti, warn_incomplete
+from arco.data.lookup import first_nifti, folders_below, warn_incomplete
 from arco.errors import ArcoError
 
 DOWNLOAD = (
@@ -35,16 +35,18 @@ SUBSETS = {"mr": "mr_train", "ct": "ct_train"}
 """The folder of each modality, which also begins the names of its files."""
 
 EXPECTED_CASES = {"mr": 20, "ct": 20}
-"""Cases of the complete download."""
-
-UNPACKED = "MM-WHS 2017 Dataset"
+EXPECTED_PATIENTS = {
+    subset: [f"{prefix}_{number}" for number in range(1001, 1021)]
+    for subset, prefix in SUBSETS.items()
+}
+"""What the complete download holds."""
 
 
 def find_cases(root: Path, subsets: Sequence[str] = ("mr",)) -> list[RawCase]:
     """One case per scan, sorted by name.
 
     Args:
-        root: the folder that holds `mr_train/` or `MM-WHS 2017 Dataset/`, or the files themselves.
+        root: a folder that holds the files, however deep.
         subsets: any of `mr` (20 scans) and `ct` (20 of other patients).
 
     Raises:
@@ -58,29 +60,32 @@ def _cases(root: Path, subset: str) -> list[RawCase]:
     if subset not in SUBSETS:
         raise ArcoError(f"layout mmwhs has no subset {subset!r}; choose from {', '.join(SUBSETS)}")
     prefix = SUBSETS[subset]
-    folder, names = _scans(root, prefix)
-    cases, missing = [], []
-    for name in names:
-        image, label = (nifti(folder, f"{name}_{part}") for part in ("image", "label"))
+    folders = folders_below(root)
+    cases: list[RawCase] = []
+    missing: dict[str, Path] = {}
+    for name in _names(root, folders, prefix):
+        image, label = (first_nifti(folders, f"{name}_{part}") for part in ("image", "label"))
         if image is not None and label is not None:
             cases.append(RawCase(name, name, (image,), label))
-        else:
-            missing.append(folder / f"{name}_{'image' if image is None else 'label'}.nii.gz")
-    warn_incomplete(folder, missing, len(cases))
+        elif image is not None:
+            missing[name] = image.with_name(f"{name}_label.nii.gz")
+        elif label is not None:
+            missing[name] = label.with_name(f"{name}_image.nii.gz")
+    warn_incomplete(root, missing, len(cases))
     if not cases:
-        raise ArcoError(f"{folder} holds no complete case: {missing[0]} is missing; restore it")
+        lacking = next(iter(missing.values()))
+        raise ArcoError(f"{root} holds no complete case: {lacking} is missing; restore it")
     return cases
 
 
-def _scans(root: Path, prefix: str) -> tuple[Path, list[str]]:
-    """The first folder that holds files of a modality, and the names of its scans, sorted."""
+def _names(root: Path, folders: Sequence[Path], prefix: str) -> list[str]:
+    """The names of a modality's scans of which there is a file, sorted."""
     pattern = re.compile(rf"({prefix}_\d+)_(?:image|label)\.nii(?:\.gz)?")
-    for folder in (root / prefix, root / UNPACKED / prefix, root, root / UNPACKED):
-        found = map(pattern.fullmatch, (path.name for path in folder.glob(f"{prefix}_*")))
-        names = {match[1] for match in found if match}
-        if names:
-            return folder, sorted(names)
-    raise ArcoError(
-        f"{root / prefix} holds no {prefix}_1001_image.nii.gz; set the dataset's root to the "
-        f"folder that holds {prefix}/, or download it first (`arco doctor` tells how)"
-    )
+    files = (path.name for folder in folders for path in folder.glob(f"{prefix}_*"))
+    names = {match[1] for match in map(pattern.fullmatch, files) if match}
+    if not names:
+        raise ArcoError(
+            f"{root / prefix} holds no {prefix}_1001_image.nii.gz; set the dataset's root to the "
+            f"folder that holds {prefix}/, or download it first (`arco doctor` tells how)"
+        )
+    return sorted(names)

@@ -49,7 +49,8 @@ def find_cases(root: Path, subsets: Sequence[str] = PHASES) -> list[RawCase]:
             f"layout mpmri takes the names of phases as subsets, each once and without {LABEL}, "
             f"not {list(subsets)}; correct them in params.yaml"
         )
-    cases, missing = [], []
+    cases: list[RawCase] = []
+    missing: dict[str, Path] = {}
     for folder in case_folders(root):
         found = {stem: nifti(folder, stem) for stem in (*subsets, LABEL)}
         present = {stem: path for stem, path in found.items() if path is not None}
@@ -58,10 +59,10 @@ def find_cases(root: Path, subsets: Sequence[str] = PHASES) -> list[RawCase]:
             images = tuple(present[phase] for phase in subsets)
             cases.append(RawCase(folder.name, folder.name, images, present[LABEL]))
         elif present:
-            missing.append(absent[0])
+            missing[folder.name] = absent[0]
     warn_incomplete(root, missing, len(cases))
     if not cases:
-        hint = f"{missing[0]} is missing" if missing else "there is none"
+        hint = f"{next(iter(missing.values()))} is missing" if missing else "there is none"
         files = ", ".join(f"{stem}.nii.gz" for stem in (*subsets, LABEL))
         raise ArcoError(
             f"{root} holds no folder with {files} ({hint}); set the dataset's root to the folder "
