@@ -164,11 +164,10 @@ def test_with_quotas_and_equal_negatives_the_loss_is_what_it_must_be(negative_dr
     assert loss.item() == pytest.approx(math.log(1 + NEGATIVES))
 
 
-def test_renaming_classes_does_not_change_the_loss_given_all_negatives_alike():
+def test_with_every_key_alike_each_query_costs_the_logarithm_of_their_number():
     contrast, student, logits, labels, teacher = make()
     equal = [torch.ones_like(maps) for maps in teacher]
     loss = loss_of(contrast, student, logits, labels, equal)
-    # With every negative equal to the positive each query costs ln(1 + K).
     assert loss.item() == pytest.approx(math.log(1 + NEGATIVES))
 
 

@@ -165,7 +165,8 @@ def test_every_protocol_file_is_accepted_at_every_scale(repository):
 
 def test_the_released_protocol_says_what_the_released_code_does(repository):
     overlay = trees.read_yaml(repository / "workflow/protocols/released.yaml")
-    sections = params.load(repository / "params.yaml", overlay | {"scale": "paper"}).sections
+    loaded = params.load(repository / "params.yaml", overlay | {"scale": "paper"})
+    sections = loaded.sections
     assert sections.window.stride == [4, 18, 18]
     crop = sections.datasets["la"].crop
     assert crop is not None
@@ -175,7 +176,12 @@ def test_the_released_protocol_says_what_the_released_code_does(repository):
     assert round(mmwhs.labels["1%"].slices * 3823 / 20) == 18
     assert (acdc.split.train, acdc.split.val, acdc.split.test) == (70, 10, 20)
     assert [budget.patients for budget in acdc.labels.values()] == [1, 3, 7]
-    assert sections.training.optimizer.nesterov
+    slices, volumes = loaded.learners[2].methods, loaded.learners[3].methods
+    nesterov = {name for name, method in slices.items() if method.training.optimizer.nesterov}
+    assert nesterov == {"arco", "mona"}
+    assert (slices["arco"].settings["width"], volumes["arco"].settings["width"]) == (496, 16)
+    lengths = (slices["mt"].training.iterations, volumes["mt"].training.iterations)
+    assert lengths == (30000, 6000)
 
 
 def test_params_yaml_may_lie_in_another_folder(tmp_path, repository):

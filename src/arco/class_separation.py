@@ -84,7 +84,7 @@ class ClassSeparation(nn.Module):
     def forward(self, maps: Tensor, labels: Tensor, predicted: Tensor, labeled: int) -> Tensor:
         """The loss of the labeled half plus that of the unlabeled half.
 
-        Prototypes are first replaced by those of this batch, class by class where it has any.
+        Prototypes are first replaced by those of this batch, for classes with two pixels or more.
 
         Args:
             maps: [B, in_channels, *S], the network's last ones.

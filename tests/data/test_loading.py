@@ -260,3 +260,31 @@ def test_an_unknown_case_in_a_list_stops_the_run(folder: Path, tmp_path: Path) -
             augmentation=ON,
             randomness=Randomness(0, torch.device("cpu")),
         )
+
+
+@pytest.mark.parametrize(
+    ("labeled_list", "kept", "patch"),
+    [
+        ("labeled_1pct.txt", 2, None),
+        ("labeled_one.txt", 0, None),
+        ("labeled_1pct.txt", 2, (4, 16, 16)),
+    ],
+)
+def test_labels_of_unlabeled_images_reach_no_batch(
+    folder: Path, tmp_path: Path, labeled_list: str, kept: int, patch: tuple[int, ...] | None
+) -> None:
+    other = tmp_path / "garbage"
+    shutil.copytree(folder, other)
+    paths = sorted((other / "labels").glob("*.npy"))
+    for path in paths[kept:]:
+        labels = np.load(path)
+        garbage = np.random.default_rng(0).integers(0, 4, labels.shape, dtype=labels.dtype)
+        if path == paths[0]:
+            garbage[3] = labels[3]  # the one slice that is labeled
+        np.save(path, garbage)
+    first, second = (
+        batches(where, labeled_list, augmentation=OFF if patch else ON, patch=patch)
+        for where in (folder, other)
+    )
+    for _ in range(4):
+        assert same(first.next(), second.next())

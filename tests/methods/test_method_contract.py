@@ -7,10 +7,13 @@ import io
 
 import pytest
 import torch
+from monai.losses import DiceLoss
 from small_methods import make_batch, size_of, start
+from torch.nn import functional
 
 from arco import registry
-from arco.contracts import Batch, Progress, StepOutput
+from arco.contracts import IGNORE, Batch, Progress, StepOutput
+from arco.models.backbone import Backbone
 from arco.models.discriminator import Adversary
 from arco.models.teacher import Teacher
 
@@ -28,6 +31,9 @@ DRAWING = (
     "action", "arco", "cct", "dct_rot", "ict", "mona", "mt", "ssnet", "uamt", "urpc",
 )  # fmt: skip
 """Methods whose noise, views, mixes or draws belong to the place of an image in its batch."""
+
+OWN_SUPERVISION = ("dtc", "mcnet", "sassnet", "urpc")
+"""Methods supervised in another way."""
 
 FIRST = Progress(0, 50, 10)
 LATE = Progress(40, 50, 10)
@@ -134,6 +140,43 @@ def test_without_unsupervised_weight_loss_and_gradients_are_the_supervised_ones(
     )
     assert any(gradient.any() for gradient in expected)
     assert equal(found, expected)
+
+
+def test_supervision_is_half_cross_entropy_half_dice_of_the_labeled_images(name, axes, monkeypatch):
+    """The logits are heard at the networks' classifiers, the loss is torch's and MONAI's."""
+    if name in OWN_SUPERVISION:
+        pytest.skip("its own tests recompute its supervision")
+    if name == "arco":  # its student sees images turned; labels turn with them
+        monkeypatch.setattr("arco.methods.arco.apply_dihedral", lambda maps, view: maps)
+    changes = {"cct": {"supervise": "main"}}.get(name, {})
+    method = start(name, axes=axes, **changes).method
+    batch = batch_of(name, axes)
+    heard = []
+    trained = [m for m in method.modules() if isinstance(m, Backbone) and any_trained(m)]
+    for network in trained:
+        first = []
+        heard.append(first)
+        network.classifier.register_forward_hook(lambda _m, _i, out, first=first: first.append(out))
+    found = method.step(batch, FIRST).logs["supervised"]
+    assert len(heard) == {"cps": 2, "dct": 2}.get(name, 1)
+    expected = 0.0
+    for first in heard:
+        logits = first[0][: batch.labeled_count].detach()
+        entropy = functional.cross_entropy(logits, batch.labels, ignore_index=IGNORE)
+        dice = monai_dice(logits, batch.labels)
+        expected += dice if name == "ssnet" else (entropy + dice) / 2
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def any_trained(module):
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def monai_dice(logits, labels):
+    inside = (labels != IGNORE).unsqueeze(1)
+    target = functional.one_hot(labels.clamp_min(0), logits.shape[1]).movedim(-1, 1) * inside
+    dice = DiceLoss(softmax=False, squared_pred=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    return dice(logits.softmax(dim=1) * inside, target.to(logits))
 
 
 def test_labels_of_the_labeled_half_matter(name, axes):

@@ -187,9 +187,9 @@ class Method(AnatomicalContrast):
             jitter=settings.jitter,
             generator=self.views,
         )
-        with torch.no_grad():
-            probs = self.student(batch.images).softmax(dim=1)
         labels = warp_labels(self.trusted(targets.labels, targets.confidence), grid)
-        with kept_statistics(self.student):  # test images are not warped
+        with kept_statistics(self.student):  # they count every image once, and none warped
+            with torch.no_grad():
+                probs = self.student(batch.images).softmax(dim=1)
             logits = self.student(warp(batch.images, grid))
         return equivariance_loss(warp(probs, grid), logits, labels > 0)

@@ -60,12 +60,6 @@ class Teacher(nn.Module, Generic[Averaged]):
             list(self.module.parameters()), list(student.parameters()), weight=1 - decay
         )
 
-    @torch.no_grad()
-    def synchronize_buffers(self, student: nn.Module) -> None:
-        """Take over the student's batch-norm statistics; do so before evaluating a teacher."""
-        for own, theirs in zip(self.module.buffers(), student.buffers(), strict=True):
-            own.copy_(theirs)
-
     def exported(self, student: nn.Module) -> dict[str, Tensor]:
         """The teacher's weights with the student's batch-norm statistics, for testing.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from arco.models.backbone import Backbone
+from arco.models.backbone import Backbone, autocast, full_precision
 
 
 class TwoTasks(nn.Module):
-    """Logits and signed distances from the same features.
+    """Logits and signed distances from the same features; a V-Net drops channels for both alike.
 
     For two classes this is the published network, but for a softmax in the place of a sigmoid; for
     more there is a map per foreground class, as the authors of DTC advise.
@@ -21,9 +21,20 @@ class TwoTasks(nn.Module):
     def __init__(self, network: Backbone, classes: int) -> None:
         super().__init__()
         self.network = network
-        self.distance_head = network.auxiliary_classifier(classes - 1)
+        self.distance_head = _parts(network.auxiliary_classifier(classes - 1))[1]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, C, *S] and distances [B, C - 1, *S] in (-1, 1)."""
         finest = self.network.features(images)[-1]
-        return self.network.classify(finest), self.distance_head(finest).tanh()
+        dropout, convolution = _parts(self.network.classifier)
+        with autocast(finest, mixed_precision=self.network.mixed_precision):
+            kept = dropout(finest)
+            logits, distances = convolution(kept), self.distance_head(kept)
+        return full_precision(logits), full_precision(distances).tanh()
+
+
+def _parts(classifier: nn.Module) -> tuple[nn.Module, nn.Module]:
+    """What drops channels before a network's last convolution, and that convolution."""
+    if isinstance(classifier, nn.Sequential):
+        return classifier[:-1], classifier[-1]
+    return nn.Identity(), classifier

@@ -20,8 +20,8 @@ from arco.losses.block_contrast import block_contrast, region_contrast
 from arco.models.projection import global_average, mlp, spread
 from arco.models.regions import SIDE, cut_regions, region_neighbors
 
-DECODED = 3
-"""Decoder blocks that the second stage trains; also the level of the pyramid they lead to."""
+DECODED_STRIDE = 2
+"""The second stage trains the decoder up to half the resolution: three blocks of the U-Net."""
 
 NETWORK_STRIDE = 16
 
@@ -68,7 +68,8 @@ class Method(Trainable):
             nn.Linear(settings.hidden, settings.embedding, bias=False),
         )
         width = settings.local_width
-        self.local_head = mlp(self.network.feature_channels[DECODED], width, width)
+        self.level = self.network.strides.index(DECODED_STRIDE)
+        self.local_head = mlp(self.network.feature_channels[self.level], width, width)
         self.region_head = nn.Linear(SIDE**axes * width, settings.embedding, bias=False)
         self.neighbors: Tensor
         self.register_buffer("neighbors", region_neighbors(axes), persistent=False)
@@ -104,7 +105,7 @@ class Method(Trainable):
         with torch.no_grad():
             encoded = self.network.encode(versions)
         self.network.encoder.train(self.training)
-        maps = self.network.decode(encoded)[DECODED].movedim(1, -1)
+        maps = self.network.decode(encoded)[self.level].movedim(1, -1)
         first, second = self.region_head(cut_regions(self.local_head(maps))).chunk(2)
         loss = region_contrast(first, second, self.neighbors, self.settings.temperature)
         logs = {
@@ -138,7 +139,7 @@ class Method(Trainable):
         return apply_intensity(images, intensity)
 
     def exported(self) -> dict[str, Tensor]:
-        """The network, whose last decoder block and classifier are as they began."""
+        """The network; what follows half the resolution in its decoder is as it began."""
         return self.network.state_dict()
 
 

@@ -27,8 +27,8 @@ def reversed_rank(
 
     Args:
         groups: the candidates.
-        group_ids: int64, the group of each pair.
-        ranks: int64, same shape, positions of the first pixels in `groups.candidates`.
+        group_ids: int32, the group of each pair.
+        ranks: int32, same shape, positions of the first pixels in `groups.candidates`.
         generator: unused.
 
     Returns:

@@ -69,7 +69,7 @@ class BatchSizes(Settings):
 
 
 class Optimizer(Settings):
-    """Optimiser and its constants; `momentum` and `nesterov` are read by SGD and LARS."""
+    """Optimiser and its constants; `momentum` is Adam's first beta, `nesterov` is not read by it."""
 
     name: Literal["sgd", "lars", "adam"]
     lr: Positive
