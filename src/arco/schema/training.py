@@ -69,7 +69,7 @@ class BatchSizes(Settings):
 
 
 class Optimizer(Settings):
-    """Optimiser and its constants; `momentum` is Adam's first beta, `nesterov` is not read by it."""
+    """Optimiser and its constants; `momentum` is Adam's first beta, which reads no `nesterov`."""
 
     name: Literal["sgd", "lars", "adam"]
     lr: Positive
