@@ -110,6 +110,20 @@ def test_an_intensity_window_is_applied_before_scaling(tmp_path: Path) -> None:
     assert np.allclose(images[0], expected, atol=1e-6)
 
 
+def test_a_blank_header_is_noted(tmp_path: Path) -> None:
+    case = write_raw_case(tmp_path / "raw", "a")
+    assert case.label is not None
+    for path in (*case.images, case.label):
+        image = sitk.ReadImage(str(path))
+        image.SetSpacing((1.0, 1.0, 1.0))
+        image.SetOrigin((0.0, 0.0, 0.0))
+        sitk.WriteImage(image, str(path))
+    (note,) = prepare([case], tmp_path).cases["a"].notes
+    assert "as if it were blank" in note
+    other = write_raw_case(tmp_path / "raw", "b")
+    assert prepare([other], tmp_path).cases["b"].notes == ()
+
+
 def test_an_intensity_window_is_applied_before_resampling(tmp_path: Path) -> None:
     case = write_raw_case(tmp_path / "raw", "a")
     stripes = np.broadcast_to(np.array([-1000, 250] * 7, np.int16), (6, 10, 14))

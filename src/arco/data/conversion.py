@@ -91,6 +91,8 @@ def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) 
     labels = geometry.read_scan(label, labels=True)
     native = geometry.geometry_of(scans[0])
     notes = []
+    if set(native.spacing_mm) == {1.0} and not any(native.origin_mm):
+        notes.append("the header says 1 mm and no position, as if it were blank: distrust mm")
     for path, scan in zip([*images[1:], label], [*scans[1:], labels], strict=True):
         notes += _check_same_grid(images[0], native, path, geometry.geometry_of(scan))
         scan.CopyInformation(scans[0])
