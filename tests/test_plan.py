@@ -38,6 +38,22 @@ def test_pretraining_is_shared_over_samplers_and_over_budgets_where_it_reads_no_
     assert len(runs) == 9
 
 
+def test_a_method_of_quarter_turns_is_refused_where_planes_are_no_squares(make_plan):
+    sizes = {"hippocampus_3d": {"image_size": [32, 48, 32]}}
+    changed = {"scale": "paper", "datasets": sizes}
+    message = "hippocampus_3d.image_size is 48 x 32 in its planes, but dct_rot needs squares"
+    with pytest.raises(ArcoError, match=message):
+        make_plan(**changed).cells_of("hippocampus_volumes")
+    assert make_plan(**changed).cell("hippocampus_3d", "10%", "dct", 0)
+
+
+def test_every_table_can_be_planned_at_every_scale(make_plan):
+    for scale in ("demo", "smoke", "paper"):
+        plan = make_plan(scale=scale)
+        for name in plan.parameters.sections.tables:
+            assert plan.cells_of(name)
+
+
 def test_cells_that_several_tables_show_are_planned_once(make_plan):
     plan = make_plan()
     every = plan.cells_of("all")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,8 +19,12 @@ class Settings(BaseModel):
 
     There are no defaults: every number stands in params.yaml, beside a comment saying where it
     is from. Types are strict, so a quoted number is refused instead of guessed at.
+
+    Attributes:
+        square_images: whether a method needs images of equal height and width.
     """
 
+    square_images: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arco import registry
 from arco.errors import ArcoError
 from arco.params import Parameters
 from arco.paths import Paths, label_key
@@ -75,15 +76,22 @@ class Plan:
         """The cell of a recipe at a labels entry; a recipe with fixed labels keeps its own.
 
         Raises:
-            ArcoError: unknown dataset, labels or recipe.
+            ArcoError: unknown dataset, labels or recipe; a method that needs square images.
         """
         entry = self.dataset(dataset)
-        wanted = known(self.recipes, recipe, "recipe", "recipes").labels or labels
+        row = known(self.recipes, recipe, "recipe", "recipes")
+        wanted = row.labels or labels
         keys = [label_key(name) for name in entry.labels] + ["100pct"]
         if label_key(wanted) not in keys:
             raise ArcoError(
                 f"params.yaml: datasets.{dataset}.labels has no {wanted!r}; "
                 f"add it or use one of {', '.join([*entry.labels, '100%'])}"
+            )
+        height, width = entry.image_size[-2:]
+        if height != width and registry.settings_class("methods", row.method).square_images:
+            raise ArcoError(
+                f"params.yaml: datasets.{dataset}.image_size is {height} x {width} in its planes, "
+                f"but {row.method} needs squares; make them equal or leave {recipe} out"
             )
         return Cell(dataset, label_key(wanted), recipe, seed)
 

@@ -6,12 +6,13 @@ because published tables may well mean this one.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from arco import fields
 from arco.contracts import Batch, Context, Progress, StepOutput, Trainable
-from arco.errors import ArcoError
 from arco.fields import Fraction, NonNegative
 from arco.losses.consistency import mean_squared
 from arco.losses.segmentation import supervised_loss
@@ -26,6 +27,7 @@ class Settings(fields.Settings):
         weight, ramp: final weight of the consistency, and after which share of the run it holds.
     """
 
+    square_images: ClassVar[bool] = True
     weight: NonNegative
     ramp: Fraction
 
@@ -40,11 +42,6 @@ class Method(Trainable):
 
     def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__()
-        if context.image_size[-1] != context.image_size[-2]:
-            raise ArcoError(
-                "params.yaml: dct_rot turns images by quarters; set the dataset's image_size to "
-                "equal height and width"
-            )
         self.settings = settings
         self.student = context.student()
         self.generator = context.randomness.generator("views")
