@@ -7,9 +7,7 @@ import torch
 from small_methods import SQUARE_SIZES, make_batch, start
 from torch import nn
 
-from arco.contracts import Context, Progress, Randomness
-from arco.errors import ArcoError
-from arco.methods import dct_rot
+from arco.contracts import Progress
 from arco.methods.dct import adversarial
 
 LATE = Progress(40, 50, 10)
@@ -63,18 +61,3 @@ def test_a_turn_of_nothing_is_consistent(axes, monkeypatch):
     batch = make_batch(0, size=SQUARE_SIZES[axes])
     output = method.step(batch, LATE)
     assert output.logs["consistency"].item() == pytest.approx(0, abs=1e-10)
-
-
-def test_quarter_turns_need_square_images():
-    context = Context(
-        build_network=lambda: None,
-        pretrained=None,
-        classes=2,
-        spatial_axes=2,
-        image_size=(16, 32),
-        channels=1,
-        randomness=Randomness(0, torch.device("cpu")),
-        training_items=1,
-    )
-    with pytest.raises(ArcoError, match="equal height and width"):
-        dct_rot.Method(dct_rot.Settings(weight=0.1, ramp=1.0), context)
