@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from arco.data import lookup
 from arco.data.layouts.lits import DOWNLOAD, EXPECTED_CASES, SUBSETS, find_cases
 from arco.errors import ArcoError
 
@@ -61,6 +64,26 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "elsewhere/again").symlink_to(tmp_path / "root")
     (case,) = find_cases(tmp_path / "root")
     assert case.images == (tmp_path / "root/batch/volume-3.nii",)
+
+
+def test_a_folder_that_may_not_be_read_is_left_out_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, *pair(3))
+    closed = tmp_path / "lost+found"
+    closed.mkdir()
+    scan = os.scandir
+
+    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(closed))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with caplog.at_level(logging.WARNING, "arco"):
+        folders = lookup.folders_below(tmp_path)
+    assert folders == [tmp_path]
+    assert f"{closed} cannot be read and is left out" in caplog.text
 
 
 def test_label_maps_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:

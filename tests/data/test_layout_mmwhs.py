@@ -104,7 +104,7 @@ def test_an_unknown_subset_and_an_empty_root_say_what_to_do(tmp_path: Path) -> N
     with pytest.raises(ArcoError, match="no subset 'mri'; choose from mr, ct"):
         find_cases(tmp_path, ["mri"])
     add_scan(tmp_path / "mr_train", 1001)
-    with pytest.raises(ArcoError, match=r"ct_train holds no ct_train_1001_image.*`arco doctor`"):
+    with pytest.raises(ArcoError, match=r"its folders hold no ct_train_1001_image.*`arco doctor`"):
         find_cases(tmp_path, ["ct"])
 
 

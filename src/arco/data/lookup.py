@@ -36,11 +36,14 @@ def folders_below(root: Path) -> list[Path]:
     """All folders below `root` that are not hidden, sorted, and last `root` itself.
 
     For downloads that unpack into folders of their own, however many lie in between. Links to
-    folders are followed, each folder is listed once.
+    folders are followed, each folder is listed once. One that may not be read is left out with a
+    warning, since disks have such (`lost+found`).
     """
+    if not root.is_dir():
+        return [root]
     found: list[Path] = []
     seen: set[str] = set()
-    for folder, inner, _ in os.walk(root, followlinks=True):
+    for folder, inner, _ in os.walk(root, onerror=_warn_unreadable, followlinks=True):
         path, real = Path(folder), os.path.realpath(folder)
         new = real not in seen
         seen.add(real)
@@ -49,6 +52,10 @@ def folders_below(root: Path) -> list[Path]:
         open_up = new and len(path.relative_to(root).parts) < DEEPEST
         inner[:] = sorted(name for name in inner if open_up and name[0] != ".")
     return [*found[1:], root]
+
+
+def _warn_unreadable(error: OSError) -> None:
+    LOG.warning("%s cannot be read and is left out", error.filename)
 
 
 def first_nifti(folders: Iterable[Path], stem: str) -> Path | None:

@@ -63,7 +63,7 @@ def _cases(root: Path, subset: str) -> list[RawCase]:
     folders = folders_below(root)
     cases: list[RawCase] = []
     missing: dict[str, Path] = {}
-    for name in _names(root, folders, prefix):
+    for name in _names(folders, prefix):
         image, label = (first_nifti(folders, f"{name}_{part}") for part in ("image", "label"))
         if image is not None and label is not None:
             cases.append(RawCase(name, name, (image,), label))
@@ -78,14 +78,15 @@ def _cases(root: Path, subset: str) -> list[RawCase]:
     return cases
 
 
-def _names(root: Path, folders: Sequence[Path], prefix: str) -> list[str]:
-    """The names of a modality's scans of which there is a file, sorted."""
+def _names(folders: Sequence[Path], prefix: str) -> list[str]:
+    """The names of a modality's scans of which there is a file, sorted; the root comes last."""
     pattern = re.compile(rf"({prefix}_\d+)_(?:image|label)\.nii(?:\.gz)?")
     files = (path.name for folder in folders for path in folder.glob(f"{prefix}_*"))
     names = {match[1] for match in map(pattern.fullmatch, files) if match}
     if not names:
         raise ArcoError(
-            f"{root / prefix} holds no {prefix}_1001_image.nii.gz; set the dataset's root to the "
-            f"folder that holds {prefix}/, or download it first (`arco doctor` tells how)"
+            f"{folders[-1]} and its folders hold no {prefix}_1001_image.nii.gz; set the dataset's "
+            f"root to the folder that holds {prefix}/, or download it first (`arco doctor` tells "
+            "how)"
         )
     return sorted(names)
