@@ -39,7 +39,6 @@ class KeyField:
         cosine: whether to compare directions; else dot products.
     """
 
-    @torch.no_grad()
     def __init__(self, representations: Representations, *, cosine: bool = True) -> None:
         constants = representations.detach()
         features, matrices = constants.features, constants.matrices

@@ -15,9 +15,9 @@ def channels_last(module: Module, *, planes: bool = True) -> Module:
 
     On a GPU this is what its matrix units want. On a CPU (`benchmarks/bench_channels_last.py`) a
     forward pass of the U-Net becomes about 1.35 times as fast, a training step of the V-Net 1.2
-    times. A training step of the U-Net becomes slower, because gradients of weights take longer:
-    `planes=False` leaves 2D weights as they are. Values differ from those of the other order by
-    rounding.
+    times. A training step of the U-Net becomes slower at 256 x 256, because gradients of weights
+    take longer: `planes=False` leaves 2D weights as they are. Values differ from those of the other
+    order by rounding.
     """
     for parameter in module.parameters():
         if planes and parameter.ndim == 4:
