@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
@@ -182,6 +183,17 @@ def test_the_released_protocol_says_what_the_released_code_does(repository):
     assert (slices["arco"].settings["width"], volumes["arco"].settings["width"]) == (496, 16)
     lengths = (slices["mt"].training.iterations, volumes["mt"].training.iterations)
     assert lengths == (30000, 6000)
+
+
+@pytest.mark.parametrize(("axes", "items"), [(2, 1312), (3, 80), (3, 100)])
+def test_every_method_takes_as_many_steps_at_paper_scale(repository, axes, items):
+    learners = params.load(repository / "params.yaml", {"scale": "paper"}).learners[axes]
+    steps = {}
+    for name, method in learners.methods.items():
+        batch = method.training.batch
+        per_epoch = math.ceil(items / (batch.labeled + batch.unlabeled))
+        steps[name] = method.training.iterations or method.training.epochs * per_epoch
+    assert len(set(steps.values())) == 1, steps
 
 
 def test_params_yaml_may_lie_in_another_folder(tmp_path, repository):
