@@ -39,7 +39,7 @@ rule prepare:
         manifest=PREPARED / "manifest.json",
     log:
         f"logs/prepare/{VARIANT}/{{dataset}}.log",
-    threads: 4  # each with a whole scan in memory: 5 GB for the longest of LiTS
+    threads: 4  # each with a whole scan in memory
     params:
         job=lambda w: canonical(jobs.prepare(PLAN, w.dataset)),
         files=names_of_original_files,
