@@ -122,7 +122,9 @@ def apply_transforms(
         frame[row] = inside = marks[:1].clamp(max=1)
         marks = marks[1:] if depth else marks
         # Border padding, so that the rim is not mixed with the nothing beyond it.
-        pixels = _sampled(planes[row], positions, "bilinear", "border")
+        # Copied end to end, the image is in the cache when its slanted rows are read: without, the
+        # sampling takes up to three times as long.
+        pixels = _sampled(planes[row].clone(), positions, "bilinear", "border")
         torch.mul(pixels, inside, out=moved[row])
         if row < labeled:
             truth[row] = marks + IGNORE
