@@ -60,6 +60,21 @@ def test_a_truncated_gz_file_is_refused_with_its_name(tmp_path: Path, kept: floa
         read_scan(path)
 
 
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("kept", [0.0, 0.05, 0.5, 0.99])
+def test_a_truncated_nrrd_file_is_refused_with_its_name(
+    tmp_path: Path, kept: float, compressed: bool
+) -> None:
+    path = tmp_path / "lgemri.nrrd"
+    rng = np.random.default_rng(0)
+    scan = image_of(rng.random((6, 40, 50), dtype=np.float32))
+    sitk.WriteImage(scan, str(path), useCompression=compressed)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ArcoError, match=r"lgemri\.nrrd cannot be read as an image"):
+        read_scan(path)
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_an_image_with_too_few_voxels_is_refused(tmp_path: Path, suffix: str) -> None:
     whole = tmp_path / "whole.nii"

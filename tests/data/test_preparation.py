@@ -269,6 +269,31 @@ def test_several_processes_write_the_same_bytes_wherever_the_data_lies(tmp_path:
     assert contents(tmp_path / "out") == contents(tmp_path / "elsewhere" / "out")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_run_tells_every_unusable_case_and_prepares_the_others(
+    tmp_path: Path, workers: int
+) -> None:
+    cases = [write_raw_case(tmp_path / "raw", name) for name in ("a", "b", "c")]
+    for case in cases[:2]:
+        case.images[0].write_bytes(case.images[0].read_bytes()[:100])
+    with pytest.raises(ArcoError, match="2 of 3 cases cannot be used: ") as caught:
+        prepare(cases, tmp_path, workers=workers)
+    for case in cases[:2]:
+        assert str(case.images[0]) in str(caught.value)
+    assert [path.name for path in (tmp_path / "out/cases").iterdir()] == ["c.json"]
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_after_five_unusable_cases_the_rest_is_not_tried(tmp_path: Path) -> None:
+    cases = [write_raw_case(tmp_path / "raw", f"case{number}") for number in range(7)]
+    for case in cases[:6]:
+        case.images[0].unlink()
+    with pytest.raises(ArcoError, match="at least 5 of 7 cases cannot be used") as caught:
+        prepare(cases, tmp_path)
+    assert str(caught.value).count("is missing") == 5
+    assert not (tmp_path / "out/cases").exists()
+
+
 def test_a_manifest_of_another_version_or_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArcoError, match=r"manifest\.json is missing; run `arco prepare`"):
         read_manifest(tmp_path)

@@ -63,7 +63,7 @@ def markdown_cells(page):
 
 def test_markdown_marks_best_second_best_and_footnotes():
     header, rule, *rows = markdown_cells(small_page(NUMBERS))
-    assert header == ["Method", "1% labeled: DSC[%] ↑", "1% labeled: ASD[mm] ↓"]
+    assert header == ["Method", "1% Labeled: DSC[%] ↑", "1% Labeled: ASD[mm] ↓"]
     assert rule == [":--", "--:", "--:"]
     assert rows == [
         ["UNet-F", "90.0", "0.500"],
@@ -101,7 +101,7 @@ def test_markdown_names_the_labels_entries_of_a_stacked_table():
     stacked = {"labels": ["1%", "5%"], "stacked": True}
     header, _, *rows = markdown_cells(small_page([[0.5, 1.0]] * 8, **stacked))
     assert header == ["Labels", "Method", "HEART: DSC[%] ↑", "HEART: ASD[mm] ↓"]
-    assert [row[0] for row in rows] == ["1% labeled", "", "", "", "5% labeled", "", "", ""]
+    assert [row[0] for row in rows] == ["1% Labeled", "", "", "", "5% Labeled", "", "", ""]
 
 
 def latex_rows(page):
@@ -122,7 +122,7 @@ def test_latex_rows_fill_the_declared_columns(changes):
 
 def test_latex_marks_best_second_best_and_footnotes():
     rows = latex_rows(small_page(NUMBERS))
-    assert rows[0] == r" & \multicolumn{2}{c}{1\% labeled} \\"
+    assert rows[0] == r" & \multicolumn{2}{c}{1\% Labeled} \\"
     assert rows[3] == r"First & \underline{70.1} & \textbf{3.00} \\"
     assert rows[4] == r"Second & \textbf{80.0} & \underline{4.00}\textsuperscript{a} \\"
 

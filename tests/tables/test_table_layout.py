@@ -149,7 +149,7 @@ def test_columns_run_over_labels_then_classes_then_scores():
 def test_the_columns_style_heads_each_score():
     page = small_page([[0.5] * 4] * 4, labels=["1%", "5%"])
     assert page.headings == ("DSC[%] ↑", "ASD[mm] ↓") * 2
-    assert page.spans == [("1% labeled", 2), ("5% labeled", 2)]
+    assert page.spans == [("1% Labeled", 2), ("5% Labeled", 2)]
     assert page.cell_width == 1
 
 
@@ -163,7 +163,7 @@ def test_the_pairs_style_heads_each_class():
         [[0.5] * 8] * 4, labels=["1%", "5%"], classes=["average", "lv"], style="pairs"
     )
     assert page.headings == ("Average", "LV") * 2
-    assert page.spans == [("1% labeled", 2), ("5% labeled", 2)]
+    assert page.spans == [("1% Labeled", 2), ("5% Labeled", 2)]
     assert page.cell_width == 2
     assert page.notes[0].startswith("Each cell: DSC[%] ↑ / ASD[mm] ↓.")
 
@@ -183,7 +183,7 @@ def test_class_names_are_printed_as_in_the_appendix():
 
 def test_several_datasets_stand_side_by_side_under_their_names():
     page = small_page([[0.5, 1.0, 0.7, 2.0]] * 4, datasets=["liver", "atrium"])
-    assert page.spans == [("LIVER, 1% labeled", 2), ("ATRIUM, 1% labeled", 2)]
+    assert page.spans == [("LIVER, 1% Labeled", 2), ("ATRIUM, 1% Labeled", 2)]
     assert [column.dataset for column in page.columns] == ["liver"] * 2 + ["atrium"] * 2
     assert column_name(page, page.columns[2]) == "atrium_1pct_dsc_percent"
     assert len(page.headings) == 4
@@ -196,7 +196,7 @@ def test_datasets_may_show_classes_of_their_own():
         classes={"liver": ["liver"], "heart": ["rv", "lv"]},
     )
     assert [column.class_name for column in page.columns[::2]] == ["liver", "rv", "lv"]
-    assert page.spans == [("LIVER, 1% labeled", 2), ("HEART, 1% labeled", 4)]
+    assert page.spans == [("LIVER, 1% Labeled", 2), ("HEART, 1% Labeled", 4)]
     assert page.headings[:3] == ("DSC[%] ↑", "ASD[mm] ↓", "RV DSC[%] ↑")
     assert column_name(page, page.columns[0]) == "liver_1pct_liver_dsc_percent"
 
@@ -216,7 +216,7 @@ def test_a_stacked_table_repeats_its_rows_under_each_labels_entry():
         ("1%", "Third"), ("5%", "UNet-F"),
     ]  # fmt: skip
     assert [line.opens_category for line in page.lines] == [True, False, False, False] * 2
-    assert page.lines[4].category == "5% labeled"
+    assert page.lines[4].category == "5% Labeled"
     assert page.headings == ("Average", "LV")
     assert page.spans == [("HEART", 2)]
     assert column_name(page, page.columns[2]) == "lv_dsc_percent"

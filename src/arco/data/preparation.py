@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
@@ -32,6 +33,13 @@ from arco.data.label_maps import class_counts
 from arco.data.manifest import SUFFIXES, CaseRecord, Manifest, prepared_file, write_manifest
 from arco.errors import ArcoError
 
+MOST_UNUSABLE = 5
+"""After so many unusable cases it is the settings or the download, not the cases."""
+
+
+class UnusableCaseError(ArcoError):
+    """The original files of one case cannot be prepared; the other cases may well be."""
+
 
 def prepare_dataset(
     cases: Sequence[RawCase],
@@ -46,6 +54,8 @@ def prepare_dataset(
 ) -> Manifest:
     """Prepare every case and write the manifest, which exists only while all of it is true.
 
+    An unusable case does not stop the others, so that one run tells up to `MOST_UNUSABLE` of them.
+
     Args:
         cases: what the layout found.
         root: the dataset's folder; inputs are recorded by their names below it.
@@ -57,16 +67,30 @@ def prepare_dataset(
         keep_others: for downloads of which a part is away, so that it need not be prepared again.
 
     Raises:
-        ArcoError: no case, a case that cannot be used, or a file that cannot be written.
+        ArcoError: no case, cases that cannot be used, or a file that cannot be written.
     """
     if not cases:
         raise ArcoError(f"{root} holds no case; see `arco doctor` for what it should hold")
     _clear(folder, cases, keep_others=keep_others)
-    prepare = partial(prepare_case, root=root, folder=folder, settings=settings)
+    prepare = partial(_record_or_error, root=root, folder=folder, settings=settings)
     records: dict[str, CaseRecord] = {}
-    for case, record in zip(cases, _mapped(prepare, cases, workers), strict=True):
-        records[case.case] = record
-        report(len(records), len(cases))
+    unusable: list[str] = []
+    with closing(_mapped(prepare, cases, workers)) as outcomes:
+        for case, outcome in zip(cases, outcomes, strict=True):
+            if isinstance(outcome, UnusableCaseError):
+                unusable.append(str(outcome))
+                if len(unusable) == MOST_UNUSABLE:
+                    break
+            else:
+                records[case.case] = outcome
+            report(len(records) + len(unusable), len(cases))
+    if len(unusable) == 1:
+        raise UnusableCaseError(unusable[0])
+    if unusable:
+        known = "at least " * (len(unusable) == MOST_UNUSABLE) + str(len(unusable))
+        raise UnusableCaseError(
+            f"{known} of {len(cases)} cases cannot be used: {'; '.join(unusable)}"
+        )
     _check_channels(records, root)
     # Lists, because a JSON object promises no order and the order of the classes numbers them.
     as_lists = {"classes": [*settings.classes], "label_values": [*settings.classes.values()]}
@@ -81,16 +105,20 @@ def prepare_case(
     """Prepare one case, unless its files are there already and were made from the same.
 
     Raises:
-        ArcoError: the case cannot be used; the message names its file.
+        UnusableCaseError: the message names the file.
+        ArcoError: a file cannot be written.
     """
-    if case.label is None:
-        raise ArcoError(f"{case.images[0]} has no label map; add it or remove the case")
-    inputs = {_below(path, root): _checksum(path) for path in (*case.images, case.label)}
-    key = _key(case, inputs, settings)
-    earlier = _earlier_record(case.case, key, folder)
-    if earlier is not None:
-        return earlier
-    converted = convert(case.images, case.label, settings)
+    try:
+        if case.label is None:
+            raise ArcoError(f"{case.images[0]} has no label map; add it or remove the case")
+        inputs = {_below(path, root): _checksum(path) for path in (*case.images, case.label)}
+        key = _key(case, inputs, settings)
+        earlier = _earlier_record(case.case, key, folder)
+        if earlier is not None:
+            return earlier
+        converted = convert(case.images, case.label, settings)
+    except ArcoError as error:
+        raise UnusableCaseError(str(error)) from error
     images, labels, truth = (
         prepared_file(folder, kind, case.case) for kind in ("images", "labels", "truth")
     )
@@ -116,10 +144,21 @@ def prepare_case(
     return record
 
 
+def _record_or_error(
+    case: RawCase, *, root: Path, folder: Path, settings: PreparationSettings
+) -> CaseRecord | UnusableCaseError:
+    try:
+        return prepare_case(case, root=root, folder=folder, settings=settings)
+    except UnusableCaseError as error:
+        return error
+
+
 def _mapped(
-    prepare: Callable[[RawCase], CaseRecord], cases: Sequence[RawCase], workers: int
-) -> Iterator[CaseRecord]:
-    """The record of each case, in order; the first failure stops the rest."""
+    prepare: Callable[[RawCase], CaseRecord | UnusableCaseError],
+    cases: Sequence[RawCase],
+    workers: int,
+) -> Generator[CaseRecord | UnusableCaseError, None, None]:
+    """What each case gives, in order; cases not yet begun are left when it is closed."""
     if workers == 1:
         yield from map(prepare, cases)
         return

@@ -109,7 +109,7 @@ class Page:
             (
                 ", ".join(
                     [self.titles[dataset]] * (several or not labels)
-                    + [f"{labels} labeled"] * bool(labels)
+                    + [f"{labels} Labeled"] * bool(labels)
                 ),
                 width // self.cell_width,
             )
@@ -159,7 +159,7 @@ def lay_out(
     lines: list[Line] = []
     for index, (labels, number_of_row) in enumerate(lines_of(table)):
         row = table.rows[number_of_row]
-        category = f"{labels} labeled" if labels else row.category
+        category = f"{labels} Labeled" if labels else row.category
         opens = not lines or category != lines[-1].category
         numbers = [
             Number(
