@@ -276,7 +276,7 @@ def test_one_run_tells_every_unusable_case_and_prepares_the_others(
     cases = [write_raw_case(tmp_path / "raw", name) for name in ("a", "b", "c")]
     for case in cases[:2]:
         case.images[0].write_bytes(case.images[0].read_bytes()[:100])
-    with pytest.raises(ArcoError, match="2 of 3 cases cannot be used: ") as caught:
+    with pytest.raises(ArcoError, match="2 of the first 3 cases cannot be used:") as caught:
         prepare(cases, tmp_path, workers=workers)
     for case in cases[:2]:
         assert str(case.images[0]) in str(caught.value)
@@ -288,7 +288,7 @@ def test_after_five_unusable_cases_the_rest_is_not_tried(tmp_path: Path) -> None
     cases = [write_raw_case(tmp_path / "raw", f"case{number}") for number in range(7)]
     for case in cases[:6]:
         case.images[0].unlink()
-    with pytest.raises(ArcoError, match="at least 5 of 7 cases cannot be used") as caught:
+    with pytest.raises(ArcoError, match="5 of the first 5 cases cannot be used:") as caught:
         prepare(cases, tmp_path)
     assert str(caught.value).count("is missing") == 5
     assert not (tmp_path / "out/cases").exists()

@@ -37,10 +37,6 @@ MOST_UNUSABLE = 5
 """After so many unusable cases it is the settings or the download, not the cases."""
 
 
-class UnusableCaseError(ArcoError):
-    """The original files of one case cannot be prepared; the other cases may well be."""
-
-
 def prepare_dataset(
     cases: Sequence[RawCase],
     root: Path,
@@ -72,25 +68,23 @@ def prepare_dataset(
     if not cases:
         raise ArcoError(f"{root} holds no case; see `arco doctor` for what it should hold")
     _clear(folder, cases, keep_others=keep_others)
-    prepare = partial(_record_or_error, root=root, folder=folder, settings=settings)
+    prepare = partial(prepare_case, root=root, folder=folder, settings=settings)
     records: dict[str, CaseRecord] = {}
-    unusable: list[str] = []
+    unusable: list[ArcoError] = []
     with closing(_mapped(prepare, cases, workers)) as outcomes:
-        for case, outcome in zip(cases, outcomes, strict=True):
-            if isinstance(outcome, UnusableCaseError):
-                unusable.append(str(outcome))
-                if len(unusable) == MOST_UNUSABLE:
-                    break
+        for tried, (case, outcome) in enumerate(zip(cases, outcomes, strict=True), start=1):
+            if isinstance(outcome, ArcoError):
+                unusable.append(outcome)
             else:
                 records[case.case] = outcome
-            report(len(records) + len(unusable), len(cases))
+            report(tried, len(cases))
+            if len(unusable) == MOST_UNUSABLE:
+                break
     if len(unusable) == 1:
-        raise UnusableCaseError(unusable[0])
+        raise unusable[0]
     if unusable:
-        known = "at least " * (len(unusable) == MOST_UNUSABLE) + str(len(unusable))
-        raise UnusableCaseError(
-            f"{known} of {len(cases)} cases cannot be used: {'; '.join(unusable)}"
-        )
+        told = "".join(f"\n  {error}" for error in unusable)
+        raise ArcoError(f"{root}: {len(unusable)} of the first {tried} cases cannot be used:{told}")
     _check_channels(records, root)
     # Lists, because a JSON object promises no order and the order of the classes numbers them.
     as_lists = {"classes": [*settings.classes], "label_values": [*settings.classes.values()]}
@@ -101,11 +95,13 @@ def prepare_dataset(
 
 def prepare_case(
     case: RawCase, *, root: Path, folder: Path, settings: PreparationSettings
-) -> CaseRecord:
+) -> CaseRecord | ArcoError:
     """Prepare one case, unless its files are there already and were made from the same.
 
+    Returns:
+        Its record; or why its original files cannot be used, which says nothing about other cases.
+
     Raises:
-        UnusableCaseError: the message names the file.
         ArcoError: a file cannot be written.
     """
     try:
@@ -118,7 +114,7 @@ def prepare_case(
             return earlier
         converted = convert(case.images, case.label, settings)
     except ArcoError as error:
-        raise UnusableCaseError(str(error)) from error
+        return error
     images, labels, truth = (
         prepared_file(folder, kind, case.case) for kind in ("images", "labels", "truth")
     )
@@ -144,20 +140,11 @@ def prepare_case(
     return record
 
 
-def _record_or_error(
-    case: RawCase, *, root: Path, folder: Path, settings: PreparationSettings
-) -> CaseRecord | UnusableCaseError:
-    try:
-        return prepare_case(case, root=root, folder=folder, settings=settings)
-    except UnusableCaseError as error:
-        return error
-
-
 def _mapped(
-    prepare: Callable[[RawCase], CaseRecord | UnusableCaseError],
+    prepare: Callable[[RawCase], CaseRecord | ArcoError],
     cases: Sequence[RawCase],
     workers: int,
-) -> Generator[CaseRecord | UnusableCaseError, None, None]:
+) -> Generator[CaseRecord | ArcoError, None, None]:
     """What each case gives, in order; cases not yet begun are left when it is closed."""
     if workers == 1:
         yield from map(prepare, cases)
