@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from arco.views import MIRROR_HEIGHT, MIRROR_WIDTH, SWAP, apply_dihedral, draw_dihedral, invert
+from arco.views import MIRROR_HEIGHT, MIRROR_WIDTH, SWAP, apply_dihedral, draw_dihedral
 
 ALL = torch.arange(8)
+INVERSES = torch.tensor([0, 1, 2, 5, 4, 3, 6, 7])  # two quarter turns undo each other
 
 
 def numbered(*shape: int) -> Tensor:
@@ -42,13 +43,30 @@ def test_the_eight_codes_are_eight_symmetries_with_all_quarter_turns() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
-def test_the_inverse_codes_give_back_every_bit(dtype: torch.dtype) -> None:
+def test_every_view_is_undone_to_the_last_bit_by_another(dtype: torch.dtype) -> None:
     images = (numbered(8, 2, 6, 6) % 7).to(dtype)
     there = apply_dihedral(images, ALL)
     assert there.dtype == dtype
-    assert torch.equal(apply_dihedral(there, invert(ALL)), images)
-    assert torch.equal(apply_dihedral(apply_dihedral(images, invert(ALL)), ALL), images)
-    assert torch.equal(invert(invert(ALL)), ALL)
+    assert torch.equal(apply_dihedral(there, INVERSES), images)
+    assert torch.equal(apply_dihedral(apply_dihedral(images, INVERSES), ALL), images)
+
+
+@pytest.mark.parametrize("square", [True, False])
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
+def test_views_that_are_not_allowed_are_not_drawn(turned, mirrored, square) -> None:
+    generators = [torch.Generator().manual_seed(2) for _ in range(2)]
+    codes = draw_dihedral(800, generators[0], square=square, turned=turned, mirrored=mirrored)
+    turns = [numbered(3, 3).rot90(quarters) for quarters in range(0, 4, 1 if square else 2)]
+    allowed = turns if turned else turns[:1]
+    if mirrored:
+        allowed = allowed + [turn.flip(-1) for turn in allowed]
+    views = apply_dihedral(numbered(1, 3, 3).expand(800, -1, -1), codes)
+    seen = {tuple(view.flatten().tolist()) for view in views}
+    assert seen == {tuple(view.flatten().tolist()) for view in allowed}
+    assert codes.bincount().max() < 1.4 * 800 / len(allowed)
+    draw_dihedral(800, generators[1], square=True)
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())
 
 
 def test_images_that_are_not_square_keep_their_shape() -> None:
@@ -81,4 +99,4 @@ def test_gradients_come_back_through_a_view() -> None:
     weights = numbered(8, 1, 4, 4) + 1
     (apply_dihedral(images, ALL) * weights).sum().backward()  # type: ignore[no-untyped-call]
     assert images.grad is not None
-    assert torch.equal(images.grad, apply_dihedral(weights, invert(ALL)))
+    assert torch.equal(images.grad, apply_dihedral(weights, INVERSES))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from arco.models.backbone import Backbone
+    from arco.schema.training import Augmentation
 
 IGNORE = -1
 """Label of a pixel that lies outside the original image after augmentation; every loss skips it."""
@@ -132,6 +133,8 @@ class Context:
         classes: C, background included.
         spatial_axes: 2 or 3.
         image_size: *S of the training images or patches.
+        augmentation: what the loader may do to them; a method that turns or mirrors images as
+            augmentation goes no further.
         channels: image channels.
         randomness: the run's generators.
         training_items: training images (slices or volumes) there are, a bound for memory banks.
@@ -142,6 +145,7 @@ class Context:
     classes: int
     spatial_axes: int
     image_size: tuple[int, ...]
+    augmentation: Augmentation
     channels: int
     randomness: Randomness
     training_items: int

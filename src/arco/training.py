@@ -150,12 +150,13 @@ class Run:
         dataset = settings["dataset"]
         prepared = Prepared(job.prepared)
         self.channels = prepared.channels
+        self.augmentation = Augmentation.model_validate(settings["augmentation"])
         self.batches = TrainingBatches(
             prepared,
             training_list=job.training_list,
             labeled_list=job.labeled_list,
             sizes=self.training.batch,
-            augmentation=Augmentation.model_validate(settings["augmentation"]),
+            augmentation=self.augmentation,
             randomness=self.randomness,
             patch=dataset["image_size"] if dataset["spatial_axes"] == 3 else None,
         )
@@ -184,6 +185,7 @@ class Run:
             classes=len(settings["dataset"]["classes"]),
             spatial_axes=settings["dataset"]["spatial_axes"],
             image_size=tuple(settings["dataset"]["image_size"]),
+            augmentation=self.augmentation,
             channels=self.channels,
             randomness=self.randomness,
             training_items=self.batches.training_items,

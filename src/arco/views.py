@@ -2,8 +2,8 @@
 
 A code is three bits, done in this order: 1 swap the last two axes, 2 mirror the last but one, 4
 mirror the last. The eight codes are the eight symmetries of a square; images that are not square
-have the four without the swap. No value is interpolated, so `apply_dihedral` with the inverse
-codes gives back every bit. In 3D the views turn the last two axes and keep the depth.
+have the four without the swap. No value is interpolated, so every view is undone to the last
+bit. In 3D the views turn the last two axes and keep the depth.
 """
 
 from __future__ import annotations
@@ -14,19 +14,35 @@ from torch import Tensor
 SWAP, MIRROR_HEIGHT, MIRROR_WIDTH = 1, 2, 4
 
 
-def draw_dihedral(count: int, generator: torch.Generator, *, square: bool) -> Tensor:
-    """Draw the codes of `count` images, uniformly.
+def draw_dihedral(
+    count: int,
+    generator: torch.Generator,
+    *,
+    square: bool,
+    turned: bool = True,
+    mirrored: bool = True,
+) -> Tensor:
+    """Draw the codes of `count` images, uniformly among the allowed ones.
 
     Args:
         count: B.
-        generator: source of all randomness.
+        generator: source of all randomness; it moves on alike whatever is allowed.
         square: whether the last two axes are equally long.
+        turned: allow quarter turns, or half turns of images that are not square.
+        mirrored: allow mirroring the last axis.
 
     Returns:
         [B] int64 on the generator's device.
     """
     codes = torch.randint(8, (count,), generator=generator, device=generator.device)
-    return codes if square else codes & ~SWAP
+    if not square:
+        codes = codes & ~SWAP
+    if turned and mirrored:
+        return codes
+    if turned:  # a turn without a mirror image is an even number of reflections
+        odd = (codes & SWAP) ^ ((codes & MIRROR_HEIGHT) >> 1)
+        return (codes & ~MIRROR_WIDTH) | odd * MIRROR_WIDTH
+    return codes & MIRROR_WIDTH if mirrored else torch.zeros_like(codes)
 
 
 def apply_dihedral(images: Tensor, codes: Tensor) -> Tensor:
@@ -56,12 +72,3 @@ def apply_dihedral(images: Tensor, codes: Tensor) -> Tensor:
     sources = sources.view(len(images), *[1] * (images.ndim - 3), height * width)
     flat = images.flatten(-2)
     return flat.gather(-1, sources.expand_as(flat)).view_as(images)
-
-
-def invert(codes: Tensor) -> Tensor:
-    """The codes [B] that undo `codes` [B]."""
-    # Mirrorings trade places when the swap comes after them instead of before.
-    swap = codes & SWAP
-    height, width = codes & MIRROR_HEIGHT, codes & MIRROR_WIDTH
-    swapped = swap | (height << 1) | (width >> 1)
-    return torch.where(swap.bool(), swapped, codes)

@@ -107,9 +107,10 @@ def start(
     classes: int = 3,
     axes: int = 2,
     dropout: float = 0.0,
+    augmentation: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Training:
-    """The method `name`, freshly built; `changes` replace single settings."""
+    """The method `name`, freshly built; `augmentation` and `changes` replace single settings."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     randomness = Randomness(seed, torch.device("cpu"))
@@ -126,6 +127,7 @@ def start(
         classes=classes,
         spatial_axes=axes,
         image_size=size_of(name, axes),
+        augmentation=PARAMETERS.learners[axes].augmentation.model_copy(update=augmentation),
         channels=1,
         randomness=randomness,
         training_items=40,

@@ -8,6 +8,7 @@ import torch
 from small_methods import make_batch, start
 
 from arco.contracts import Progress
+from arco.views import apply_dihedral
 
 PROGRESS = Progress(0, 50, 10)
 FIRST_LOSSES = ("supervised", "unsupervised", "neighbor")
@@ -149,3 +150,28 @@ def test_out_of_frame_pixels_get_no_pseudo_label():
     targets = training.method.teach(batch)
     assert bool((targets.labels[~batch.frame] == -1).all())
     assert bool((targets.labels[batch.frame] >= 0).all())
+
+
+@pytest.mark.parametrize(("augmentation", "turned"), [
+    ({}, {0, 2, 4, 6}),
+    ({"quarter_turns": 0.0}, {0, 4}),
+    ({"rotation": False}, {0, 4}),
+    ({"flip": False}, {0, 6}),
+    ({"rotation": False, "flip": False}, {0}),
+])  # fmt: skip
+def test_unlabeled_images_are_turned_no_further_than_the_loader_turns(augmentation, turned):
+    training = start("arco", augmentation=augmentation)
+    batch = make_batch(0)
+    codes = torch.arange(0, 8, 2)  # without the swap: these planes are not square
+    inputs, seen = [], set()
+    features = training.method.student.features
+    training.method.student.features = lambda images: (inputs.append(images), features(images))[1]
+    for _ in range(12):
+        training.method.step(batch, PROGRESS)
+        views = inputs.pop()
+        assert torch.equal(views[: batch.labeled_count], batch.labeled)
+        for view, image in zip(views[batch.labeled_count :], batch.unlabeled, strict=True):
+            possible = apply_dihedral(image.expand(4, *image.shape), codes)
+            (code,) = codes[(possible == view).flatten(1).all(dim=1)]
+            seen.add(code.item())
+    assert seen == turned

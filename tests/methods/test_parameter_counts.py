@@ -30,6 +30,7 @@ def test_parameters_of_four_classes_in_2d_and_two_in_3d(name, in_2d, in_3d, axes
         classes=classes,
         spatial_axes=axes,
         image_size=(16,) * axes,
+        augmentation=PARAMETERS.learners[axes].augmentation,
         channels=1,
         randomness=Randomness(0, torch.device("cpu")),
         training_items=1,

@@ -14,12 +14,16 @@ from arco.contracts import Batch, Context, Progress, Randomness, Trainable
 from arco.models.backbone import Backbone
 from arco.models.unet import UNet
 from arco.models.vnet import VNet
+from arco.schema.training import Augmentation
 from arco.trees import merged
 
 SIZES = {2: (16, 32), 3: (16, 32, 16)}
 CLASSES = 3
 CHANNELS = (4, 4, 8, 8, 16)
 TRAINING_ITEMS = 40
+AUGMENTATION = Augmentation(
+    rotation=True, rotation_degrees=20.0, quarter_turns=0.5, crop=True, crop_padding=4, flip=True
+)
 
 WEAK = {
     "crop_min": 0.5,
@@ -153,6 +157,7 @@ def start(
         classes=CLASSES,
         spatial_axes=axes,
         image_size=SIZES[axes],
+        augmentation=AUGMENTATION,
         channels=1,
         randomness=randomness,
         training_items=TRAINING_ITEMS,

@@ -7,8 +7,6 @@ how the pixels of the contrast are drawn: naively, stratified, or stratified in 
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -17,7 +15,7 @@ from arco.anatomical_contrast import AnatomicalContrast, Neighbors
 from arco.contracts import Batch, Context, Progress, StepOutput
 from arco.fields import NonNegative, PositiveInt
 from arco.losses.segmentation import supervised_loss
-from arco.views import MIRROR_WIDTH, apply_dihedral, draw_dihedral
+from arco.views import apply_dihedral, draw_dihedral
 
 
 class Settings(fields.PixelContrast):
@@ -27,8 +25,6 @@ class Settings(fields.PixelContrast):
         lambda1, lambda2, lambda3: weights of contrast, pseudo-label and neighbor loss.
         memory_bank, neighbors, neighbor_pooling: embeddings kept, nearest ones pulled, cells per
             axis of an embedding.
-        turns: how the student's unlabeled images are turned: by any symmetry of the square, or
-            mirrored left to right alone; no further than labeled images are augmented.
     """
 
     lambda1: NonNegative
@@ -37,21 +33,24 @@ class Settings(fields.PixelContrast):
     memory_bank: PositiveInt
     neighbors: PositiveInt
     neighbor_pooling: PositiveInt
-    turns: Literal["dihedral", "mirror"]
 
 
 class Method(AnatomicalContrast):
     """L_sup + lambda1 L_contrast + lambda2 L_unsup + lambda3 L_nn, one pass of each network.
 
     Readings of the appendix that docs/deviations.md argues: cosine similarity and means instead
-    of dot products and sums; the student sees unlabeled images turned or mirrored, to which the
-    teacher's answers are carried over exactly; see also `Neighbors`.
+    of dot products and sums; the student sees unlabeled images turned or mirrored once more, as the
+    loader may do, to which the teacher's answers are carried over exactly; see also `Neighbors`.
     """
 
     def __init__(self, settings: Settings, context: Context) -> None:
         super().__init__(settings, context)
         self.settings = settings
-        self.square = context.image_size[-1] == context.image_size[-2]
+        self.symmetries = {
+            "square": context.image_size[-1] == context.image_size[-2],
+            "turned": context.augmentation.rotation and context.augmentation.quarter_turns > 0,
+            "mirrored": context.augmentation.flip,
+        }
         self.views = context.randomness.generator("views")
         self.neighbors = Neighbors(
             settings.width,
@@ -64,9 +63,7 @@ class Method(AnatomicalContrast):
         """The loss of one batch."""
         settings, labeled = self.settings, batch.labeled_count
         targets = self.teach(batch)
-        view = draw_dihedral(len(batch.unlabeled), self.views, square=self.square)
-        if settings.turns == "mirror":
-            view = view & MIRROR_WIDTH
+        view = draw_dihedral(len(batch.unlabeled), self.views, **self.symmetries)
 
         def turned(maps: Tensor) -> Tensor:
             return torch.cat([maps[:labeled], apply_dihedral(maps[labeled:], view)])
