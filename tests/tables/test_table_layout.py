@@ -94,6 +94,14 @@ def test_undefined_numbers_are_never_marked():
     assert texts(page)[1] == ["80.0", "–"]
 
 
+def test_a_mean_over_less_than_half_of_the_scores_has_no_mark():
+    few, half = summary(1.0, undefined=5), summary(2.0, undefined=4)
+    page = small_page([BOUND, [0.8, few], [0.7, 3.0], [0.6, half]])
+    assert ranks(page)[1:] == [[1, 0], [2, 2], [0, 1]]
+    assert "less than half" in page.notes[-1]
+    assert "less than half" not in small_page([BOUND, *[[0.7, half]] * 3]).notes[-1]
+
+
 def test_footnotes_count_undefined_scores_and_equal_ones_share_a_letter():
     page = small_page(
         [

@@ -192,21 +192,28 @@ def _ranks(
 ) -> list[list[int]]:
     """Ranks 1 and 2 per column, 0 elsewhere; equal printed numbers share a rank.
 
-    Compared is what the reader sees, so that two rows which both print 85.5 are marked alike.
+    Compared is what the reader sees, so that two rows which both print 85.5 are marked alike. A
+    mean that leaves out more than half of its scores has no rank: a distance over the two cases of
+    ten that are found at all is not better than one over all ten.
     """
     ranks = [[0] * len(columns) for _ in rows]
     for position, column in enumerate(columns):
         name = column.score.score
-        texts = {
-            index: printed(summaries[index][position].mean, name)
+        cells = {
+            index: summaries[index][position]
             for index, row in enumerate(rows)
-            if not row.bound
+            if not row.bound and not _mostly_undefined(summaries[index][position])
         }
+        texts = {index: printed(cell.mean, name) for index, cell in cells.items()}
         values = {index: float(text) for index, text in texts.items() if text != UNDEFINED}
         ordered = sorted(set(values.values()), reverse=column.score.best == "high")
         for index, value in values.items():
             ranks[index][position] = {0: 1, 1: 2}.get(ordered.index(value), 0)
     return ranks
+
+
+def _mostly_undefined(summary: Summary) -> bool:
+    return 2 * summary.undefined > summary.scores
 
 
 def _footnote(summary: Summary) -> str:
@@ -261,6 +268,8 @@ def _notes(table: Table, summaries: Sequence[Sequence[Summary]]) -> list[str]:
     if any(len(summary.per_seed) > 1 for summary in numbers):
         reading.append("Mean ± sample standard deviation over seeds.")
     marking = "Bold: best of a column; underlined: second best (blue and red in the paper)."
+    if any(map(_mostly_undefined, numbers)):
+        marking += " A mean over less than half of the scores is not marked."
     bounds = [row.label for row in table.rows if row.bound]
     if bounds:
         marking += f" {' and '.join(bounds)}: bounds, not ranked."
