@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.inferers.utils import sliding_window_inference
 from torch import nn
 
 from arco.errors import ArcoError
@@ -55,6 +58,44 @@ def test_every_voxel_gets_its_own_class(shape, window):
     )
     np.testing.assert_array_equal(found, labels)
     assert found.dtype == np.uint8
+
+
+class Blur(nn.Module):
+    """Logits that depend on the window around a voxel, and on where in the window it lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(2, 3, 5, padding=2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 5 * self.convolution(images)
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(
+    extent=st.tuples(*[st.integers(3, 24)] * 3),
+    size=st.tuples(*[st.integers(4, 12)] * 3),
+    overlap=st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9]),
+)
+def test_windows_and_mean_are_those_of_monai(extent, size, overlap):
+    torch.manual_seed(0)
+    network = Blur()
+    image = torch.rand(2, *extent)
+    found = predict_patches(
+        network, image.numpy(), size, Window(overlap=overlap, stride=None), torch.device("cpu")
+    )
+    with torch.no_grad():
+        probs = sliding_window_inference(
+            image[None],
+            roi_size=size,
+            sw_batch_size=3,
+            predictor=lambda patches: network(patches).softmax(dim=1),
+            overlap=overlap,
+        )
+    best, second = probs[0].topk(2, dim=0).values
+    clear = (best - second > 1e-5).numpy()
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(found[clear], probs[0].argmax(dim=0).numpy()[clear])
 
 
 def test_a_volume_smaller_than_the_window_is_padded():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +92,8 @@ def predict_patches(
     """The predicted class of every voxel of a prepared volume, in overlapping windows.
 
     Probabilities are averaged where windows overlap. A volume smaller than a window is padded with
-    zeros, as in training.
+    zeros, as in training. Windows and mean are those of MONAI's sliding-window inference, whose
+    import takes longer than most evaluations.
 
     Args:
         network: patches [B, channels, *size] to logits [B, C, *size].
@@ -102,37 +104,61 @@ def predict_patches(
 
     Returns:
         [Z, H, W] class indices.
+
+    Raises:
+        ArcoError: the stride is longer than the window.
     """
-    from monai.inferers.utils import sliding_window_inference
-
     network.eval()
-    volume = torch.from_numpy(np.array(image)).unsqueeze(0).to(device)
-    probs = sliding_window_inference(
-        volume,
-        roi_size=tuple(size),
-        sw_batch_size=WINDOWS,
-        predictor=lambda patches: network(patches).softmax(dim=1),
-        overlap=overlaps(window, size),
-    )
-    if not isinstance(probs, Tensor):
-        raise TypeError("the network must give one map of logits")
-    return np.asarray(probs[0].max(dim=0).indices.to(torch.uint8).cpu().numpy())
+    steps = strides(window, size)
+    volume = torch.from_numpy(np.array(image)).to(device)
+    inside, padding = _centered(volume.shape[1:], size)
+    volume = functional.pad(volume, padding)
+    windows = [
+        tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))
+        for corner in product(*map(_starts, volume.shape[1:], size, steps))
+    ]
+    sums: Tensor | None = None  # each class is added as often, so the largest mean has the largest
+    for first in range(0, len(windows), WINDOWS):
+        batch = windows[first : first + WINDOWS]
+        probs = network(torch.stack([volume[:, *part] for part in batch])).softmax(dim=1)
+        if sums is None:
+            sums = probs.new_zeros(probs.shape[1], *volume.shape[1:])
+        for part, map_of_part in zip(batch, probs, strict=True):
+            sums[:, *part] += map_of_part
+    assert sums is not None  # there is always a window
+    return sums[:, *inside].max(dim=0).indices.to(torch.uint8).cpu().numpy()
 
 
-def overlaps(window: Window, size: Sequence[int]) -> tuple[float, ...]:
-    """The share by which windows overlap along each axis.
+def _centered(
+    extent: Sequence[int], size: Sequence[int]
+) -> tuple[tuple[slice, ...], tuple[int, ...]]:
+    """Where a volume lies when padded to at least `size`, and torch's padding for it."""
+    inside: list[slice] = []
+    padding: list[int] = []
+    for length, least in zip(extent, size, strict=True):
+        missing = max(least - length, 0)
+        inside.append(slice(missing // 2, missing // 2 + length))
+        padding[:0] = [missing // 2, missing - missing // 2]  # torch begins with the last axis
+    return tuple(inside), tuple(padding)
+
+
+def _starts(extent: int, length: int, step: int) -> list[int]:
+    """Where windows start along an axis; the last one ends with the volume."""
+    last = extent - length
+    return [*range(0, last, step), last]
+
+
+def strides(window: Window, size: Sequence[int]) -> tuple[int, ...]:
+    """Voxels from one window to the next along each axis.
 
     Raises:
         ArcoError: the stride is longer than the window.
     """
     if window.stride is None:
-        return (window.overlap,) * len(size)
+        return tuple(max(int(length * (1 - window.overlap)), 1) for length in size)
     if any(step > length for step, length in zip(window.stride, size, strict=True)):
         raise ArcoError(
             f"params.yaml: window.stride {window.stride} leaves gaps between windows of "
             f"{list(size)}; lower it"
         )
-    # Half a voxel on top of the stride, because MONAI rounds its product down.
-    return tuple(
-        1 - (step + 0.5) / length for step, length in zip(window.stride, size, strict=True)
-    )
+    return tuple(window.stride)
