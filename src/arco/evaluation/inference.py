@@ -109,7 +109,7 @@ def predict_patches(
         ArcoError: the stride is longer than the window.
     """
     network.eval()
-    steps = strides(window, size)
+    steps = _strides(window, size)
     volume = torch.from_numpy(np.array(image)).to(device)
     inside, padding = _centered(volume.shape[1:], size)
     volume = functional.pad(volume, padding)
@@ -117,7 +117,7 @@ def predict_patches(
         tuple(slice(start, start + length) for start, length in zip(corner, size, strict=True))
         for corner in product(*map(_starts, volume.shape[1:], size, steps))
     ]
-    sums: Tensor | None = None  # each class is added as often, so the largest mean has the largest
+    sums: Tensor | None = None  # largest where the mean is, since every class is added as often
     for first in range(0, len(windows), WINDOWS):
         batch = windows[first : first + WINDOWS]
         probs = network(torch.stack([volume[:, *part] for part in batch])).softmax(dim=1)
@@ -148,7 +148,7 @@ def _starts(extent: int, length: int, step: int) -> list[int]:
     return [*range(0, last, step), last]
 
 
-def strides(window: Window, size: Sequence[int]) -> tuple[int, ...]:
+def _strides(window: Window, size: Sequence[int]) -> tuple[int, ...]:
     """Voxels from one window to the next along each axis.
 
     Raises:
