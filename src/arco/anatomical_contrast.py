@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from arco.class_contrast import ClassContrast
 from arco.contracts import IGNORE, Batch, Context, Progress, Trainable
 from arco.fields import PixelContrast
 from arco.losses.neighbors import neighbor_loss
-from arco.losses.segmentation import cross_entropy
+from arco.losses.segmentation import class_cross_entropy, cross_entropy
 from arco.models.head import Representations
 from arco.models.memory_bank import MemoryBank
+from arco.models.projection import mlp
 from arco.models.teacher import Teacher
 
 
@@ -83,20 +84,55 @@ class AnatomicalContrast(Trainable):
         """Labels [B, *S], IGNORE where the teacher is less sure than the weak threshold."""
         return labels.where(confidence >= self._settings.weak_threshold, IGNORE)
 
-    def pseudo_label_loss(self, logits: Tensor, labels: Tensor, confidence: Tensor) -> Tensor:
-        """Cross-entropy of unlabeled images with their pseudo labels (ReCo, ClassMix).
+    def pseudo_label_loss(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        confidence: Tensor,
+        alike: Literal["images", "classes"] = "images",
+    ) -> Tensor:
+        """Cross-entropy of unlabeled images with their pseudo labels.
 
-        Each image weighs as much as the share of its pixels that the teacher is sure of.
+        The pixels of one image (ReCo, ClassMix), or those of one class, weigh as much as the share
+        of them that the teacher is sure of. Background is sure first: in whole images it lends its
+        weight to pixels that the teacher is unsure of, most of which it calls background.
 
         Args:
             logits: [U, C, *S] of the student.
             labels: [U, *S] int64.
             confidence: [U, *S].
+            alike: whether images or classes are weighed alike.
         """
+        sure = confidence >= self._settings.strong_threshold
+        if alike == "classes":
+            return class_cross_entropy(logits, labels, sure)
         inside = labels != IGNORE
-        sure = inside & (confidence >= self._settings.strong_threshold)
-        shares = sure.flatten(1).sum(dim=1) / inside.flatten(1).sum(dim=1).clamp_min(1)
+        shares = (inside & sure).flatten(1).sum(dim=1) / inside.flatten(1).sum(dim=1).clamp_min(1)
         return cross_entropy(logits, labels, shares)
+
+    @torch.no_grad()
+    def sure_shares(self, labels: Tensor, confidence: Tensor, labeled: int) -> dict[str, Tensor]:
+        """How much of the unlabeled images lies above the two thresholds, for the history.
+
+        Args:
+            labels: [B, *S] int64, pseudo labels after the first `labeled` images.
+            confidence: [B, *S].
+            labeled: L.
+
+        Returns:
+            For each threshold the share of all pixels, and of those the teacher calls an organ.
+        """
+        pseudo, confidence = labels[labeled:], confidence[labeled:]
+        thresholds = {
+            "weak": self._settings.weak_threshold,
+            "strong": self._settings.strong_threshold,
+        }
+        shares = {}
+        for name, threshold in thresholds.items():
+            sure = confidence >= threshold
+            for region, mask in (("", pseudo != IGNORE), ("_foreground", pseudo > 0)):
+                shares[f"sure_{name}{region}"] = (sure & mask).sum() / mask.sum().clamp_min(1)
+        return shares
 
     def after_update(self, progress: Progress) -> None:  # noqa: ARG002
         """Move the teacher and its head."""
@@ -112,21 +148,32 @@ class Neighbors(nn.Module):
     """Pulls an unlabeled image towards its nearest neighbors among earlier ones (L_nn).
 
     Readings of the appendix: the teacher chooses neighbors and the student approaches them; an
-    image's embedding is its representation map, averaged to a few cells per axis.
+    image's embedding is its representation map, averaged to a few cells per axis. With a predictor
+    the student approaches them through two layers of its own, cell by cell, as in mean shift
+    (Koohpayegani et al., ICCV 2021): without it the cheapest way to agree is one direction for
+    every pixel, which takes from the contrast what it has to tell apart.
 
     Args:
         width: D of the representation.
         pooled_size: cells along each axis.
         capacity: embeddings kept.
         neighbors: nearest ones pulled.
+        predictor: whether the student has one.
     """
 
     def __init__(
-        self, width: int, pooled_size: tuple[int, ...], *, capacity: int, neighbors: int
+        self,
+        width: int,
+        pooled_size: tuple[int, ...],
+        *,
+        capacity: int,
+        neighbors: int,
+        predictor: bool,
     ) -> None:
         super().__init__()
         self.pooled_size = pooled_size
         self.neighbors = neighbors
+        self.predictor = mlp(width, width, width) if predictor else nn.Identity()
         self.bank = MemoryBank(capacity, (width * prod(pooled_size),))
 
     def forward(
@@ -147,7 +194,8 @@ class Neighbors(nn.Module):
             theirs = carry(teacher.pooled(self.pooled_size)).flatten(1)
         if len(self.bank) >= self.neighbors:
             (bank,) = self.bank.contents()
-            loss = neighbor_loss(maps.flatten(1), theirs, bank, self.neighbors)
+            predicted = self.predictor(maps.movedim(1, -1)).movedim(-1, 1)
+            loss = neighbor_loss(predicted.flatten(1), theirs, bank, self.neighbors)
         else:
             loss = maps.sum() * 0.0
         self.bank.push(functional.normalize(theirs, dim=1))

@@ -6,10 +6,13 @@ the pixels of other classes whose teacher representations are its negatives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from arco.contracts import IGNORE
 from arco.fields import PixelContrast
@@ -18,6 +21,40 @@ from arco.models.head import RepresentationHead, Representations
 from arco.models.keys import KeyField
 from arco.models.teacher import Teacher
 from arco.sampling import draw
+
+
+def mean_cosine(vectors: Tensor) -> Tensor | None:
+    """Mean cosine between two different rows of [n, D]; None for fewer than two rows."""
+    count = len(vectors)
+    if count < 2:
+        return None
+    directions = functional.normalize(vectors, dim=1)
+    total = directions.sum(dim=0).square().sum() - directions.square().sum()
+    return total / (count * (count - 1))
+
+
+class Contrast(NamedTuple):
+    """The contrast of one batch.
+
+    Attributes:
+        loss: a scalar; zero with a graph where no class has a hard pixel and another class.
+        chance: what the loss is when a query resembles all keys alike.
+        class_cosine: mean cosine between the means of two classes, 1 when the representation has
+            collapsed into one direction; None where fewer than two classes have pixels.
+    """
+
+    loss: Tensor
+    chance: float
+    class_cosine: Tensor | None
+
+    def facts(self) -> dict[str, Tensor]:
+        """What the history tells of it; only what this batch can tell."""
+        facts = {}
+        if self.chance:
+            facts["contrast_over_chance"] = self.loss.detach() / self.chance
+        if self.class_cosine is not None:
+            facts["class_cosine"] = self.class_cosine
+        return facts
 
 
 class ClassContrast(nn.Module):
@@ -68,8 +105,8 @@ class ClassContrast(nn.Module):
         labels: Tensor,
         keys: Representations,
         key_labels: Tensor,
-    ) -> Tensor:
-        """The contrast of one batch, a scalar; zero where no class has a hard pixel and an other.
+    ) -> Contrast:
+        """The contrast of one batch.
 
         Args:
             student: the student's representations.
@@ -87,11 +124,12 @@ class ClassContrast(nn.Module):
         hard = self._hard(logits, labels)
         usable = others.flatten(1).any(1) & hard.flatten(1).any(1) & of_class.flatten(1).any(1)
         present = usable.nonzero().flatten().tolist()
+        means = keys.class_means(of_class)
+        class_cosine = mean_cosine(means[of_class.flatten(1).any(1)])
         if not present:
-            return student.features[-1].sum() * 0.0
+            return Contrast(student.features[-1].sum() * 0.0, 0.0, class_cosine)
         queries = student.at(torch.cat([self._draw(hard[c]) for c in present]))
         rows = torch.split(queries, settings.queries)
-        means = keys.class_means(of_class)
         per_query = settings.negative_draws == "per_query"
         drawn = [
             self._draw_by_class(of_class, means, c, len(own) if per_query else 1)
@@ -112,7 +150,10 @@ class ClassContrast(nn.Module):
             )
         ]
         stacked = torch.stack(losses)
-        return stacked.sum() if settings.reduction == "sum" else stacked.mean()
+        chance = math.log1p(settings.negatives)
+        if settings.reduction == "sum":
+            return Contrast(stacked.sum(), chance * len(queries), class_cosine)
+        return Contrast(stacked.mean(), chance, class_cosine)
 
     def _compare(
         self,

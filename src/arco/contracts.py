@@ -86,19 +86,37 @@ class Progress:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """The loss to descend (a scalar with a graph) and detached scalars for the history file."""
+    """The loss of one step and what the history file tells of it.
+
+    Attributes:
+        loss: a scalar with a graph, which the optimizer descends.
+        logs: detached scalars. A name may be missing in steps that cannot tell it.
+        terms: the weighted parts of the loss with their graphs, `supervised` first, for those who
+            ask which of them moves the network; empty where the loss has one part.
+    """
 
     loss: Tensor
     logs: dict[str, Tensor]
+    terms: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, supervised: Tensor, terms: Mapping[str, tuple[float, Tensor]]) -> StepOutput:
-        """The supervised loss plus weighted further terms, by name; each is logged unweighted."""
+    def of(
+        cls,
+        supervised: Tensor,
+        terms: Mapping[str, tuple[float, Tensor]],
+        facts: Mapping[str, Tensor] | None = None,
+    ) -> StepOutput:
+        """The supervised loss plus weighted further terms, by name.
+
+        Each is logged unweighted; `facts` are logged beside them.
+        """
         total, logs = supervised, {"supervised": supervised.detach()}
+        weighted = {"supervised": supervised}
         for name, (weight, term) in terms.items():
-            total = total + weight * term
+            weighted[name] = weight * term
+            total = total + weighted[name]
             logs[name] = term.detach()
-        return cls(total, logs)
+        return cls(total, logs | dict(facts or {}), weighted)
 
 
 @dataclass

@@ -41,6 +41,32 @@ class View(Settings):
     solarize: Fraction
 
 
+class StrongView(Settings):
+    """How the student's unlabeled images are changed after CutMix, see `arco.student_views`.
+
+    `jitter` is the largest change of the brightness and contrast factors, blur is in pixels,
+    `deformation` the displacement of nodes eight pixels apart, in pixels. `probability` holds for
+    jitter and blur of each image and for the deformation of the batch.
+    """
+
+    jitter: Fraction
+    blur_min: NonNegative
+    blur_max: NonNegative
+    deformation: NonNegative
+    probability: Fraction
+
+
+class SimilaritySpline(Settings):
+    """A random warp, see `arco.warps.draw_similarity_spline`."""
+
+    rotation_degrees: NonNegative
+    scale_min: Positive
+    scale_max: Positive
+    shift: NonNegative
+    mirror: Fraction
+    jitter: NonNegative
+
+
 class PixelContrast(Settings):
     """What methods with a pixel-to-class contrast set, see `arco.class_contrast`.
 

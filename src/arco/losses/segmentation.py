@@ -1,4 +1,4 @@
-"""Losses between logits and label maps: cross-entropy, Dice, and their mean."""
+"""Losses between logits and label maps: cross-entropies, Dice, and a mean of the two."""
 
 from __future__ import annotations
 
@@ -27,6 +27,30 @@ def cross_entropy(logits: Tensor, labels: Tensor, image_weights: Tensor | None =
     if image_weights is not None:
         sums = sums * image_weights
     return sums.sum() / (labels != IGNORE).sum().clamp_min(1)
+
+
+def class_cross_entropy(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
+    """Mean over the classes in `labels` of the mean of -ln p[label] over a class's pixels.
+
+    Each class is weighed by the share of its pixels that are sure, so that classes count alike,
+    however many pixels they have, and none lends its weight to another. 0 without any label.
+
+    Args:
+        logits: [B, C, *S] float.
+        labels: [B, *S] int64 in [0, C), or IGNORE.
+        sure: [B, *S] bool.
+    """
+    losses = functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="none")
+    kept = labels != IGNORE
+    of_pixels = labels[kept]
+
+    def sums(values: Tensor) -> Tensor:
+        return values.new_zeros(logits.shape[1]).scatter_add_(0, of_pixels, values)
+
+    counts = sums(torch.ones_like(losses[kept]))
+    shares = sums(sure[kept].to(losses.dtype)) / counts.clamp_min(1)
+    of_classes = shares * sums(losses[kept]) / counts.clamp_min(1)
+    return of_classes.sum() / (counts > 0).sum().clamp_min(1)
 
 
 def dice_loss(

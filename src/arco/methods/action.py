@@ -60,7 +60,8 @@ class Method(AnatomicalContrast):
         return StepOutput.of(
             supervised_loss(logits[:labeled], batch.labels),
             {
-                "contrast": (self.settings.contrast_weight, contrast),
+                "contrast": (self.settings.contrast_weight, contrast.loss),
                 "unsupervised": (self.settings.unsupervised_weight, unsupervised),
             },
+            {**contrast.facts(), **self.sure_shares(targets.labels, targets.confidence, labeled)},
         )

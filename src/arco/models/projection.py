@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from arco.models.backbone import Backbone
@@ -29,6 +31,20 @@ def global_average(maps: Tensor) -> Tensor:
 def spread(features: Tensor) -> Tensor:
     """Standard deviation over the batch of [B, D], averaged over D; 0 tells of a collapse."""
     return features.detach().std(0).mean()
+
+
+@torch.no_grad()
+def effective_rank(features: Tensor) -> Tensor:
+    """How many directions the rows of [n, D] fill, a scalar from 1 (all alike) to min(n, D).
+
+    The exponential of the entropy of the singular values, as shares of their sum, of the rows at
+    length 1 (Roy & Vetterli, EUSIPCO 2007). Rows are not centered, since one common direction is
+    the collapse that this shall tell of.
+    """
+    values = torch.linalg.svdvals(functional.normalize(features, dim=1))
+    shares = values / values.sum()
+    rank: Tensor = torch.special.entr(shares).sum().exp()
+    return rank
 
 
 class ProjectedEncoder(nn.Module):

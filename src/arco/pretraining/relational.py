@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -24,7 +24,7 @@ from arco.losses.segmentation import supervised_loss
 from arco.models.backbone import Backbone
 from arco.models.local_windows import cells_of, pool_to_cells, windows_of
 from arco.models.memory_bank import MemoryBank
-from arco.models.projection import global_average, mlp
+from arco.models.projection import effective_rank, global_average, mlp
 from arco.models.teacher import Teacher
 
 
@@ -32,10 +32,12 @@ class Settings(fields.Settings):
     """Constants of the relational pretraining.
 
     Attributes:
+        global_weight, local_weight: of the two relational losses.
         student_temperature, teacher_temperature: of the softmax over similarities.
         memory_bank: mined images whose embeddings are kept.
         embedding: width of the global embedding.
         hidden: inner width of the global projector.
+        local_maps: what the windows are cut from, the last maps of the decoder or the logits.
         local_windows: windows along each axis, one number for all or [Z, H, W]; neighbors overlap
             by half.
         local_pooling: each window is pooled to so many cells per axis; even.
@@ -57,11 +59,14 @@ class Settings(fields.Settings):
         blur_max: NonNegative
         probability: Fraction
 
+    global_weight: NonNegative
+    local_weight: NonNegative
     student_temperature: Positive
     teacher_temperature: Positive
     memory_bank: PositiveInt
     embedding: PositiveInt
     hidden: PositiveInt
+    local_maps: Literal["decoder", "logits"]
     local_windows: PositiveInt | Annotated[list[PositiveInt], Field(min_length=2, max_length=3)]
     local_pooling: Annotated[int, Field(ge=2, multiple_of=2)]
     ema_decay: Fraction
@@ -70,16 +75,25 @@ class Settings(fields.Settings):
 
 
 class Embedded(NamedTuple):
-    """Logits [B, C, *S], global embeddings [B, D] and cells [B, *cells, C] of images."""
+    """What both networks make of images.
+
+    Attributes:
+        logits: [B, C, *S].
+        pooled: [B, F], the bottleneck averaged over space.
+        whole: [B, D], global embeddings of it.
+        cells: [B, *cells, channels], local embeddings.
+    """
 
     logits: Tensor
+    pooled: Tensor
     whole: Tensor
     cells: Tensor
 
 
 class Relations(NamedTuple):
-    """Global embeddings [n, D] and windows [n, W, D'] of images."""
+    """Pooled features [n, F], global embeddings [n, D] and windows [n, W, D'] of images."""
 
+    pooled: Tensor
     whole: Tensor
     windows: Tensor
 
@@ -115,22 +129,24 @@ class Embedder(nn.Module):
         self.cells = cells_of(self.windows, settings.local_pooling)
         width = network.bottleneck_channels
         self.global_projector = mlp(width, settings.hidden, settings.embedding)
-        self.local_projector = mlp(classes, 2 * classes, classes)
-
-    def whole(self, encoded: Sequence[Tensor]) -> Tensor:
-        """Global embeddings [B, D] from the encoder's maps."""
-        return self.global_projector(global_average(encoded[-1]))  # type: ignore[no-any-return]
+        self.local_logits = settings.local_maps == "logits"
+        self.local_channels = classes if self.local_logits else network.feature_channels[-1]
+        channels = self.local_channels
+        self.local_projector = mlp(channels, 2 * channels, channels)
 
     def forward(self, images: Tensor) -> Embedded:
         """Embed images [B, channels, *S]."""
         encoded = self.network.encode(images)
-        logits = self.network.classify(self.network.decode(encoded)[-1])
-        cells = self.local_projector(pool_to_cells(logits, self.cells))
-        return Embedded(logits, self.whole(encoded), cells)
+        finest = self.network.decode(encoded)[-1]
+        logits = self.network.classify(finest)
+        maps = logits if self.local_logits else finest
+        cells = self.local_projector(pool_to_cells(maps, self.cells))
+        pooled = global_average(encoded[-1])
+        return Embedded(logits, pooled, self.global_projector(pooled), cells)
 
 
 class Method(Trainable):
-    """Descends the global and the local relational loss and the supervised loss, all weights 1.
+    """L_sup + w_g L_inst of whole images + w_l L_inst of their windows.
 
     ACTION (IPMI 2023) pretrains so as well, but for a first share of the run without the decoder
     and without labels.
@@ -145,8 +161,9 @@ class Method(Trainable):
         super().__init__()
         self.settings = settings
         self.jitter = context.randomness.generator("views")
-        classes, width, pooling = context.classes, settings.embedding, settings.local_pooling
-        self.student = Embedder(context.student(), classes, settings)
+        width, pooling = settings.embedding, settings.local_pooling
+        self.student = Embedder(context.student(), context.classes, settings)
+        channels = self.student.local_channels
         for length, cells in zip(context.image_size, self.student.cells, strict=True):
             if length < cells:
                 raise ArcoError(
@@ -154,11 +171,12 @@ class Method(Trainable):
                     f"{cells} cells along {length} pixels; lower them"
                 )
         self.global_predictor = mlp(width, width, width)
-        self.local_predictor = mlp(classes, classes, classes)
+        self.local_predictor = mlp(channels, channels, channels)
         self.teacher = Teacher(self.student)
-        windows = (prod(self.student.windows), classes * pooling**context.spatial_axes)
+        windows = (prod(self.student.windows), channels * pooling**context.spatial_axes)
         capacity = min(settings.memory_bank, context.training_items)
-        self.whole_bank = MemoryBank(capacity, (width,))
+        features = self.student.network.bottleneck_channels
+        self.whole_bank = MemoryBank(capacity, (width,), (features,))
         self.window_bank = MemoryBank(capacity, windows)
 
     def step(self, batch: Batch, progress: Progress) -> StepOutput:
@@ -175,7 +193,7 @@ class Method(Trainable):
         if progress.fraction < self.settings.global_share:
             return self._global_step(batch)
         references, targets = self._embed_by_teacher(batch)
-        self.whole_bank.push(references.whole)
+        self.whole_bank.push(references.whole, references.pooled)
         self.window_bank.push(references.windows)
         student = self.student(torch.cat([batch.labeled, self._jittered(batch.unlabeled)]))
         supervised = supervised_loss(student.logits[: batch.labeled_count], batch.labels)
@@ -185,7 +203,11 @@ class Method(Trainable):
         whole_loss = self._relate_whole(whole, targets.whole)
         (bank,) = self.window_bank.contents()
         window_loss = self._relate(windows, targets.windows.transpose(0, 1), bank.transpose(0, 1))
-        return StepOutput.of(supervised, {"global": (1.0, whole_loss), "local": (1.0, window_loss)})
+        terms = {
+            "global": (self.settings.global_weight, whole_loss),
+            "local": (self.settings.local_weight, window_loss),
+        }
+        return StepOutput.of(supervised, terms, self._facts())
 
     def _global_step(self, batch: Batch) -> StepOutput:
         """The global relation of all images, labeled or not; the decoder takes no part."""
@@ -193,14 +215,20 @@ class Method(Trainable):
         mined = len(batch.mined)
         with torch.no_grad():
             images = self._jittered(torch.cat([batch.mined, batch.images]))
-            embedded = teacher.whole(teacher.network.encode(images))
-        self.whole_bank.push(embedded[:mined])
+            pooled = global_average(teacher.network.encode(images)[-1])
+            embedded = teacher.global_projector(pooled)
+        self.whole_bank.push(embedded[:mined], pooled[:mined])
         encoded = student.network.encode(self._jittered(batch.images))
-        whole = self.global_predictor(student.whole(encoded))
+        whole = self.global_predictor(student.global_projector(global_average(encoded[-1])))
         loss = self._relate_whole(whole, embedded[mined:])
         nothing = loss.new_zeros(())
         logs = {"supervised": nothing, "global": loss.detach(), "local": nothing}
-        return StepOutput(loss, logs)
+        return StepOutput(self.settings.global_weight * loss, {**logs, **self._facts()})
+
+    def _facts(self) -> dict[str, Tensor]:
+        """The effective rank of the pooled features in the bank, near 1 after a collapse."""
+        _, pooled = self.whole_bank.contents()
+        return {"effective_rank": effective_rank(pooled)}
 
     @torch.no_grad()
     def _embed_by_teacher(self, batch: Batch) -> tuple[Relations, Relations]:
@@ -210,8 +238,8 @@ class Method(Trainable):
         embedded = self.teacher.module(images)
         windows = windows_of(embedded.cells, self.settings.local_pooling).transpose(0, 1)
         return (
-            Relations(embedded.whole[:mined], windows[:mined]),
-            Relations(embedded.whole[mined:], windows[mined:]),
+            Relations(embedded.pooled[:mined], embedded.whole[:mined], windows[:mined]),
+            Relations(embedded.pooled[mined:], embedded.whole[mined:], windows[mined:]),
         )
 
     def _jittered(self, images: Tensor) -> Tensor:
@@ -228,7 +256,7 @@ class Method(Trainable):
         return apply_intensity(images, intensity)
 
     def _relate_whole(self, student: Tensor, teacher: Tensor) -> Tensor:
-        (bank,) = self.whole_bank.contents()
+        bank, _ = self.whole_bank.contents()
         return self._relate(student, teacher, bank)
 
     def _relate(self, student: Tensor, teacher: Tensor, bank: Tensor) -> Tensor:
