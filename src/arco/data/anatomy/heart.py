@@ -107,7 +107,7 @@ def draw_heart(rng: np.random.Generator, group: str, base_mm: float, length_mm: 
         papillaries=(rng.uniform(1.7, 2.2), -rng.uniform(1.7, 2.2)),
         trabeculae_mm=rng.uniform(0.4, 1.4),
         turbulence=rng.uniform(0.06, 0.24),
-        fat_mm=rng.uniform(0.3, 2),
+        fat_mm=rng.uniform(0, 1.6),
         fat_angle=rng.uniform(-np.pi, np.pi),
     )
 

@@ -42,7 +42,7 @@ def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
 
 def draw_thorax(rng: np.random.Generator, base_mm: float) -> list[Ellipsoid]:
     """The organs around a heart whose base lies at z = `base_mm`, back to front."""
-    x, y = rng.normal((-12, 8), 3).tolist()
+    x, y = rng.normal((-12, 13), 3).tolist()
     half = rng.uniform((66, 52), (84, 66)).tolist()
     return [
         *_arms(rng, (x, y), half),
@@ -99,18 +99,18 @@ def _chest_wall(rng: np.random.Generator, center: Pair, half: list[float]) -> li
 
 def _lungs(rng: np.random.Generator, center: Pair, half: list[float]) -> list[Ellipsoid]:
     """Bright branches of all directions in the lungs, and the dim tissue that holds the heart."""
-    count = 36
-    around, reach = rng.uniform((-np.pi, 0.2), (np.pi, 0.8), size=(count, 2)).T
-    x, y = (c + h * reach * f for c, h, f in zip(center, half, (np.cos(around), np.sin(around))))
-    thickness, stretch = rng.uniform((0.8, 1.0), (2.4, 5.0), size=(count, 2)).T
-    z, angles = rng.uniform((-40, 0), (40, np.pi), size=(count, 2)).T
-    branches = [
-        Ellipsoid("vessel", (float(x[i]), float(y[i]), z[i]), (a * stretch[i], a, 18), angles[i])
-        for i, a in enumerate(thickness.tolist())
-    ]
+    branches = []
+    for _ in range(36):
+        around, reach = rng.uniform((-np.pi, 0.2), (np.pi, 0.8)).tolist()
+        x = center[0] + half[0] * reach * np.cos(around)
+        y = center[1] + half[1] * reach * np.sin(around)
+        thickness, stretch = rng.uniform((0.8, 1.0), (2.4, 5.0)).tolist()
+        axes = (thickness * stretch, thickness, 18)
+        z, angle = rng.uniform((-40, 0), (40, np.pi)).tolist()
+        branches.append(Ellipsoid("vessel", (x, y, z), axes, angle))
     x, y = rng.normal((-4, 2), 4)
-    axes = rng.uniform((32, 28), (46, 40))
-    bed = Ellipsoid("mediastinum", (x, y, -10), (*axes, rng.uniform(45, 90)), rng.normal(0.5, 0.4))
+    a, b = rng.uniform((32, 28), (46, 40)).tolist()
+    bed = Ellipsoid("mediastinum", (x, y, -10), (a, b, rng.uniform(45, 90)), rng.normal(0.5, 0.4))
     x, y = rng.normal((-20, -30), 5)
     pad = Ellipsoid("fat", (x, y, 20), (*rng.uniform((10, 5), (22, 10)), 40), rng.normal(0, 0.3))
     return [*branches, bed, pad]
