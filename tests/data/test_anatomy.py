@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from arco.data.anatomy.scanner import Scanner
-from arco.data.anatomy.shapes import Ellipsoid, coverage, distort, make_grid, paint, texture
+from arco.data.anatomy.shapes import Ellipsoid, coverage, distort, make_grid, paint, texture, turn
 
 SHAPE = (11, 9, 5)
 SPACING_MM = (2.0, 1.0, 4.0)
@@ -63,6 +63,13 @@ def test_distortion_moves_only_the_axes_it_is_told_to() -> None:
     shift_mm = bent.position_mm - grid.position_mm
     assert not shift_mm[2].any()
     assert 0.1 < np.abs(shift_mm[:2]).max() < 8
+
+
+def test_a_grid_turned_by_a_quarter_sees_its_second_axis_along_its_first() -> None:
+    grid = make_grid((9, 9, 2), (1.0, 1.0, 3.0))
+    turned = turn(grid, np.pi / 2)
+    x, y, z = grid.position_mm
+    np.testing.assert_allclose(turned.position_mm, np.stack([-y, x, z]), atol=1e-5)
 
 
 def test_texture_has_mean_zero_and_deviation_one() -> None:

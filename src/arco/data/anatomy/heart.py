@@ -12,17 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from arco.data.anatomy.shapes import Grid, Volume, coverage, paint
+from arco.data.anatomy.artefacts import flow
+from arco.data.anatomy.shapes import Grid, Volume, coverage, paint, texture
 
 RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3
 
 GROUPS = ("DCM", "HCM", "MINF", "NOR", "RV")
 """Dilated and hypertrophic cardiomyopathy, infarction, normal, abnormal right ventricle."""
 
-_RADIUS_MM = {"DCM": 22.0, "HCM": 16.0, "MINF": 19.5, "NOR": 18.0, "RV": 17.0}
+_RADIUS_MM = {"DCM": 21.0, "HCM": 15.0, "MINF": 18.5, "NOR": 17.0, "RV": 16.0}
 _WALL_MM = {"DCM": 6.0, "HCM": 9.5, "MINF": 6.8, "NOR": 6.8, "RV": 6.8}
-_SYSTOLE = {"DCM": 0.9, "HCM": 0.66, "MINF": 0.82, "NOR": 0.74, "RV": 0.74}
-_RIGHT_WIDTH_MM = {"DCM": 20.0, "HCM": 19.0, "MINF": 20.0, "NOR": 21.0, "RV": 27.0}
+_SYSTOLE = {"DCM": 0.88, "HCM": 0.62, "MINF": 0.8, "NOR": 0.7, "RV": 0.7}
+_RIGHT_WIDTH_MM = {"DCM": 23.0, "HCM": 23.0, "MINF": 23.0, "NOR": 24.0, "RV": 30.0}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class Heart:
     Attributes:
         center_mm: center of the left ventricle at mid height.
         drift_mm: how far that center moves from base to apex.
+        base_mm: z of the base at end-diastole.
         length_mm: of the long axis.
+        descent: how far the base moves to the apex at end-systole, as a share of the length.
         septum_angle: direction from the left ventricle to the right one.
         radius_mm: of the left ventricle's cavity.
         wall_mm: thickness of the myocardium.
@@ -46,13 +49,17 @@ class Heart:
         thickening: [2, 2] the same for the first and second harmonic of the wall.
         thin: depth and direction of a thinned segment (a scar) of the wall.
         papillaries: directions of the two papillary muscles, from the septum's.
+        trabeculae_mm: how far bundles of muscle reach into both cavities, on average.
+        turbulence: standard deviation of the blood's signal, relative to its mean.
         fat_mm: thickness of the fat around the heart, on average.
         fat_angle: direction of its greatest thickness, twice the average; opposite there is none.
     """
 
     center_mm: tuple[float, float]
     drift_mm: tuple[float, float]
+    base_mm: float
     length_mm: float
+    descent: float
     septum_angle: float
     radius_mm: float
     wall_mm: float
@@ -66,13 +73,15 @@ class Heart:
     thickening: npt.NDArray[np.float64]
     thin: tuple[float, float]
     papillaries: tuple[float, float]
+    trabeculae_mm: float
+    turbulence: float
     fat_mm: float
     fat_angle: float
 
 
-def draw_heart(rng: np.random.Generator, group: str, length_mm: float) -> Heart:
-    """A random heart of one of the GROUPS."""
-    scale = rng.normal(1, 0.07)
+def draw_heart(rng: np.random.Generator, group: str, base_mm: float, length_mm: float) -> Heart:
+    """A random heart of one of the GROUPS, from `base_mm` on along z."""
+    scale = rng.normal(0.98, 0.09)
     x_mm, y_mm = rng.normal((6, -2), 4).tolist()
     drift_x_mm, drift_y_mm = rng.normal(3, 3, size=2).tolist()
     scar = rng.uniform(0.35, 0.55) if group == "MINF" else rng.uniform(0, 0.1)
@@ -80,27 +89,36 @@ def draw_heart(rng: np.random.Generator, group: str, length_mm: float) -> Heart:
     return Heart(
         center_mm=(x_mm, y_mm),
         drift_mm=(drift_x_mm, drift_y_mm),
+        base_mm=base_mm,
         length_mm=length_mm,
+        descent=rng.uniform(0, 0.07),
         septum_angle=np.pi + rng.uniform(-0.3, 0.7),
         radius_mm=_RADIUS_MM[group] * scale * rng.uniform(0.92, 1.08),
         wall_mm=_WALL_MM[group] * scale * rng.uniform(0.9, 1.15),
         systole=min(_SYSTOLE[group] * rng.normal(1, 0.04), 0.95),
-        right_systole=0.78 * rng.normal(1, 0.06) + 0.1 * (group == "RV"),
+        right_systole=0.75 * rng.normal(1, 0.06) + 0.1 * (group == "RV"),
         right_width_mm=_RIGHT_WIDTH_MM[group] * scale * rng.uniform(0.85, 1.15),
-        right_height=rng.uniform(0.75, 0.92),
+        right_height=rng.uniform(0.7, 0.9),
         right_skew=rng.uniform(-0.1, 0.3),
-        right_end=rng.uniform(0.78, 0.95),
+        right_end=rng.uniform(0.7, 0.92),
         outline=np.stack([rng.uniform((0, 0), (0.1, 0.04)), phases[:2]]),
         thickening=np.stack([rng.uniform((0, 0), (0.2, 0.12)), phases[2:4]]),
         thin=(scar, phases[4]),
         papillaries=(rng.uniform(1.7, 2.2), -rng.uniform(1.7, 2.2)),
-        fat_mm=rng.uniform(0.3, 2),
+        trabeculae_mm=rng.uniform(0.4, 1.4),
+        turbulence=rng.uniform(0.06, 0.24),
+        fat_mm=rng.uniform(0, 1.6),
         fat_angle=rng.uniform(-np.pi, np.pi),
     )
 
 
 def paint_heart(
-    heart: Heart, signal: Volume, tissues: dict[str, float], grid: Grid, phase: str
+    heart: Heart,
+    signal: Volume,
+    tissues: dict[str, float],
+    grid: Grid,
+    phase: str,
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.uint8]:
     """Paint the ventricles over the organs behind them.
 
@@ -110,23 +128,25 @@ def paint_heart(
         tissues: signal of `blood`, `right_blood`, `myocardium`, `fat`.
         grid: the positions of the voxels.
         phase: `ED` or `ES`.
+        rng: draws the flow and the trabeculae.
 
     Returns:
-        [*S] uint8, the label map. The papillary muscles belong to the left ventricle and the free
-        wall of the right one to the background, as in ACDC.
+        [*S] uint8, the label map. Papillary muscles and trabeculae belong to the ventricles and the
+        free wall of the right one to the background, as in ACDC.
     """
     contours = _contours(heart, grid, phase)
-    pixel_mm = grid.pixel_mm
+    moving = flow(grid, rng, 4.0, heart.turbulence)
+    bundles_mm = heart.trabeculae_mm * (1 + texture(grid, rng, 1.5)).clip(0)
     layers = (
-        (contours.fat_mm, "fat"),
-        (contours.right_mm - 2.5, "myocardium"),
-        (contours.right_mm, "right_blood"),
-        (contours.epicardium_mm, "myocardium"),
-        (contours.endocardium_mm, "blood"),
-        (contours.papillaries_mm, "myocardium"),
+        (contours.fat_mm, tissues["fat"]),
+        (contours.right_mm - 2.5, tissues["myocardium"]),
+        (contours.right_mm + bundles_mm, tissues["right_blood"] * moving),
+        (contours.epicardium_mm, tissues["myocardium"]),
+        (contours.endocardium_mm + bundles_mm, tissues["blood"] * moving),
+        (contours.papillaries_mm, tissues["myocardium"]),
     )
-    for distance_mm, tissue in layers:
-        paint(signal, coverage(distance_mm, pixel_mm), tissues[tissue])
+    for distance_mm, value in layers:
+        paint(signal, coverage(distance_mm, grid.pixel_mm), value)
     label = np.zeros(grid.shape, dtype=np.uint8)
     label[contours.right_mm < 0] = RIGHT_VENTRICLE
     label[contours.epicardium_mm < 0] = MYOCARDIUM
@@ -148,7 +168,7 @@ class _Contours:
 def _contours(heart: Heart, grid: Grid, phase: str) -> _Contours:
     """The surfaces at one phase of the heart beat."""
     systolic = phase == "ES"
-    height = grid.position_mm[2] / heart.length_mm + 0.5
+    height = (grid.position_mm[2] - heart.base_mm) / heart.length_mm
     radius_mm = heart.radius_mm * (heart.systole if systolic else 1.0)
     # The muscle keeps its volume: the area between the two circles is the same at both phases.
     area_mm2 = (heart.radius_mm + heart.wall_mm) ** 2 - heart.radius_mm**2
@@ -158,8 +178,8 @@ def _contours(heart: Heart, grid: Grid, phase: str) -> _Contours:
     angle = np.arctan2(across_mm, along_mm)
 
     reach = np.clip(height / (0.98 if systolic else 1.06), 0, 1)
-    taper = np.sqrt(1 - reach**2.5)
-    (first, second), (phase_1, phase_2) = heart.outline
+    taper = np.sqrt(1 - reach**1.5)
+    (first, second), (phase_1, phase_2) = heart.outline.tolist()
     shape = 1 + first * np.cos(2 * angle - phase_1) + second * np.cos(3 * angle - phase_2)
     endocardium_mm = radius_mm * taper * shape
     thickness_mm = wall_mm * (0.65 + 0.35 * taper) * _thickness(heart, angle)
@@ -172,7 +192,11 @@ def _contours(heart: Heart, grid: Grid, phase: str) -> _Contours:
     fat_mm = np.minimum(outside_mm, right_mm) - heart.fat_mm * (1 + np.cos(angle - heart.fat_angle))
     papillaries_mm = _papillaries(heart, along_mm, across_mm, height, radius_mm * taper)
     surfaces = (distance_mm - endocardium_mm, outside_mm, right_mm, papillaries_mm, fat_mm)
-    return _Contours(*(np.asarray(surface, dtype=np.float32) for surface in surfaces))
+    # Above the base lie the atria, below the apex nothing of the heart.
+    present = (height > (heart.descent if systolic else 0.0)) & (height < 1.06)
+    return _Contours(
+        *(np.where(present, surface, np.inf).astype(np.float32) for surface in surfaces)
+    )
 
 
 def _septal_axes(heart: Heart, grid: Grid, height: Volume) -> tuple[Volume, Volume]:
@@ -181,13 +205,13 @@ def _septal_axes(heart: Heart, grid: Grid, height: Volume) -> tuple[Volume, Volu
         grid.position_mm[axis] - heart.center_mm[axis] - heart.drift_mm[axis] * (height - 0.5)
         for axis in (0, 1)
     )
-    cosine, sine = np.cos(heart.septum_angle), np.sin(heart.septum_angle)
+    cosine, sine = float(np.cos(heart.septum_angle)), float(np.sin(heart.septum_angle))
     return cosine * x_mm + sine * y_mm, cosine * y_mm - sine * x_mm
 
 
 def _thickness(heart: Heart, angle: Volume) -> Volume:
     """[*S], wall thickness relative to its mean, by direction."""
-    (first, second), (phase_1, phase_2) = heart.thickening
+    (first, second), (phase_1, phase_2) = heart.thickening.tolist()
     depth, direction = heart.thin
     scar = 1 - depth * np.exp((np.cos(angle - direction) - 1) / 0.25)
     uneven = 1 + first * np.cos(angle - phase_1) + second * np.cos(2 * angle - phase_2)
@@ -222,8 +246,8 @@ def _papillaries(
     """[*S], distance to the two papillary muscles, which stand in the middle of the cavity."""
     found = [
         np.hypot(
-            along_mm - 0.62 * cavity_mm * np.cos(direction),
-            across_mm - 0.62 * cavity_mm * np.sin(direction),
+            along_mm - 0.62 * cavity_mm * float(np.cos(direction)),
+            across_mm - 0.62 * cavity_mm * float(np.sin(direction)),
         )
         - 0.17 * cavity_mm
         for direction in heart.papillaries

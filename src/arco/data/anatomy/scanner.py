@@ -36,14 +36,22 @@ class Scanner:
     def image(
         self, signal: Volume, grid: Grid, rng: np.random.Generator
     ) -> npt.NDArray[np.generic]:
-        """[*S] of `dtype`: what the scanner stores of a tissue signal [*S] in about [0, 1].
+        """[*S] of `dtype`: what the scanner stores of a tissue signal [*S] in about [0, 1]."""
+        return self.store(self.sense(signal, grid, rng))
+
+    def sense(self, signal: Volume, grid: Grid, rng: np.random.Generator) -> Volume:
+        """[*S] float32: a tissue signal [*S] in about [0, 1] as received, in the same units.
 
         Noise is Rician, as in magnitude images: never negative, and brighter than zero in air.
         """
         blurred: Volume = ndimage.gaussian_filter(signal, self.blur)
         seen = np.clip(blurred, 0, None) ** np.float32(self.gamma) * self._sensitivity(grid)
         noise = rng.standard_normal((2, *grid.shape), dtype=np.float32) * np.float32(self.noise)
-        stored = np.hypot(seen + noise[0], noise[1]) * np.float32(self.maximum)
+        return np.asarray(np.hypot(seen + noise[0], noise[1]), dtype=np.float32)
+
+    def store(self, sensed: Volume) -> npt.NDArray[np.generic]:
+        """[*S] of `dtype`: the received signal [*S] times `maximum`; whole numbers saturate."""
+        stored = sensed * np.float32(self.maximum)
         if issubclass(self.dtype, np.integer):
             stored = np.clip(np.rint(stored), 0, np.iinfo(self.dtype).max)
         return np.asarray(stored, dtype=self.dtype)

@@ -73,6 +73,17 @@ def distort(
     return Grid(position_mm, grid.spacing_mm)
 
 
+def turn(grid: Grid, angle: float) -> Grid:
+    """The grid turned by `angle` (radians) in the plane of the first two axes, about their zero.
+
+    The patient then lies turned by the same angle the other way in the image.
+    """
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    x, y, z = grid.position_mm
+    turned = np.stack([cosine * x - sine * y, sine * x + cosine * y, z])
+    return Grid(np.asarray(turned, dtype=np.float32), grid.spacing_mm)
+
+
 @dataclass(frozen=True)
 class Ellipsoid:
     """An organ of simple shape.
