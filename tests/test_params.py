@@ -177,6 +177,7 @@ def test_the_released_protocol_says_what_the_released_code_does(repository):
     assert round(mmwhs.labels["1%"].slices * 3823 / 20) == 18
     assert (acdc.split.train, acdc.split.val, acdc.split.test) == (70, 10, 20)
     assert [budget.patients for budget in acdc.labels.values()] == [1, 3, 7]
+    assert acdc.intensity_percentiles == [0, 99]
     slices, volumes = loaded.learners[2].methods, loaded.learners[3].methods
     nesterov = {name for name, method in slices.items() if method.training.optimizer.nesterov}
     assert nesterov == {"arco", "mona"}
