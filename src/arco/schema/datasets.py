@@ -75,8 +75,9 @@ class Dataset(Settings):
     `slices` says along which axis two spatial axes are cut out of a volume: `file`, the last of the
     file, or `axial`, from the feet to the head, where files of one dataset lie in different ways.
     `label_aliases` names further values of the label files and the class value each stands for.
-    `training` replaces single keys of every method's training settings on this dataset, and
-    `changes` single keys of augmentation, of methods and of pretrainings.
+    `training` replaces single keys of every method's training settings on this dataset, and, but
+    for the length of the run, what its pretrainings do not say themselves; `changes` replaces
+    single keys of augmentation, of methods and of pretrainings.
     """
 
     title: str
