@@ -13,6 +13,7 @@ from arco.trees import merged
 TRAINING = {
     "epochs": 1,
     "iterations": 2,
+    "max_iterations": None,
     "batch": {"labeled": 1, "unlabeled": 1, "mined": 0, "blocks": 0},
     "optimizer": {
         "name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False,

@@ -13,7 +13,7 @@ PACKAGE = Path(arco.__file__).parent
 FLOORS = (
     {"errors", "fields", "files", "console", "progress"},
     {"registry", "schema", "trees"},
-    {"params", "paths", "plan", "jobs", "provenance"},
+    {"learners", "params", "paths", "plan", "jobs", "provenance"},
     {
         "device",
         "schedules",

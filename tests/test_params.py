@@ -177,6 +177,7 @@ def test_the_released_protocol_says_what_the_released_code_does(repository):
     assert round(mmwhs.labels["1%"].slices * 3823 / 20) == 18
     assert (acdc.split.train, acdc.split.val, acdc.split.test) == (70, 10, 20)
     assert [budget.patients for budget in acdc.labels.values()] == [1, 3, 7]
+    assert acdc.intensity_percentiles == [0, 99]
     slices, volumes = loaded.learners[2].methods, loaded.learners[3].methods
     nesterov = {name for name, method in slices.items() if method.training.optimizer.nesterov}
     assert nesterov == {"arco", "mona"}
@@ -185,15 +186,31 @@ def test_the_released_protocol_says_what_the_released_code_does(repository):
     assert lengths == (30000, 6000)
 
 
-@pytest.mark.parametrize(("axes", "items"), [(2, 1312), (3, 80), (3, 100)])
-def test_every_method_takes_as_many_steps_at_paper_scale(repository, axes, items):
+@pytest.mark.parametrize(
+    ("axes", "items", "expected"),
+    [
+        (2, 1312, 32_800),  # ACDC
+        (2, 2867, 71_800),  # MMWHS
+        (2, 44_762, 100_000),  # LiTS: 1,119,200 without max_iterations
+        (3, 80, 4_000),
+        (3, 100, 5_000),
+    ],
+)
+def test_every_method_takes_as_many_steps_at_paper_scale(repository, axes, items, expected):
     learners = params.load(repository / "params.yaml", {"scale": "paper"}).learners[axes]
     steps = {}
     for name, method in learners.methods.items():
         batch = method.training.batch
         per_epoch = math.ceil(items / (batch.labeled + batch.unlabeled))
-        steps[name] = method.training.iterations or method.training.epochs * per_epoch
-    assert len(set(steps.values())) == 1, steps
+        steps[name] = method.training.total_steps(per_epoch)
+    assert set(steps.values()) == {expected}, steps
+
+
+def test_max_iterations_bounds_epochs_and_not_iterations(repository):
+    training = params.load(repository / "params.yaml", {"scale": "paper"}).sections.training
+    assert training.model_copy(update={"max_iterations": None}).total_steps(5596) == 1_119_200
+    assert training.model_copy(update={"max_iterations": 7}).total_steps(1) == 7
+    assert training.model_copy(update={"max_iterations": 7, "iterations": 9}).total_steps(1) == 9
 
 
 def test_params_yaml_may_lie_in_another_folder(tmp_path, repository):

@@ -8,7 +8,6 @@ that names the key and the fix.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from arco import registry
 from arco.errors import ArcoError
 from arco.fields import Settings
+from arco.learners import Learners, Pretraining, entries_of
 from arco.schema.datasets import Changes, Dataset
 from arco.schema.reports import Recipe, Sweep, Table
 from arco.schema.sections import SCALES, Sections
@@ -23,72 +23,6 @@ from arco.schema.training import Augmentation, Training
 from arco.trees import Tree, assign, checked, known, merged, read_yaml
 
 OPEN_SECTIONS = ("datasets", "methods", "pretraining", "recipes", "tables", "figures")
-
-
-@dataclass(frozen=True)
-class Method:
-    """A fine-tuning method with the training settings and method settings that it reads."""
-
-    name: str
-    training: Training
-    settings: Tree
-
-
-@dataclass(frozen=True)
-class Pretraining:
-    """A pretraining with all that it reads; `framework` is the file that implements it."""
-
-    name: str
-    framework: str
-    uses_labels: bool
-    training: Training
-    augmentation: Augmentation
-    settings: Tree
-
-
-class Learners:
-    """The methods and pretrainings as they run on slices, or, `volumes` applied, on volumes.
-
-    Attributes:
-        augmentation: of fine-tuning.
-        methods, pretrainings: the typed entries by name.
-    """
-
-    def __init__(self, tree: Tree) -> None:
-        self._training = checked(Training, tree["training"], "training")
-        self.augmentation = checked(Augmentation, tree["augmentation"], "augmentation")
-        self.methods = {
-            name: self._method(name, entry) for name, entry in _entries(tree, "methods")
-        }
-        self.pretrainings = {
-            name: self._pretraining(name, entry) for name, entry in _entries(tree, "pretraining")
-        }
-
-    def _method(self, name: str, entry: Tree) -> Method:
-        key, entry = f"methods.{name}", dict(entry)
-        registry.require("methods", name, key)
-        training = merged(self._training.model_dump(), entry.pop("training", {}))
-        settings = checked(registry.settings_class("methods", name), entry, key)
-        return Method(name, checked(Training, training, f"{key}.training"), settings.model_dump())
-
-    def _pretraining(self, name: str, entry: Tree) -> Pretraining:
-        key, entry = f"pretraining.{name}", dict(entry)
-        framework = entry.pop("framework", name)
-        registry.require("pretraining", framework, f"{key}.framework")
-        uses_labels = entry.pop("uses_labels", None)
-        if not isinstance(uses_labels, bool):
-            raise ArcoError(f"{key}.uses_labels must be true or false; say whether it reads labels")
-        training = merged(self._training.model_dump(), entry.pop("training", {}))
-        augmentation = merged(self.augmentation.model_dump(), entry.pop("augmentation", {}))
-        settings = checked(registry.settings_class("pretraining", framework), entry, key)
-        return Pretraining(
-            name,
-            framework,
-            uses_labels,
-            checked(Training, training, f"{key}.training"),
-            checked(Augmentation, augmentation, f"{key}.augmentation"),
-            settings.model_dump(),
-        )
 
 
 class Parameters:
@@ -107,17 +41,21 @@ class Parameters:
         trees = {2: tree, 3: _changed(tree, self.sections.volumes, "volumes")}
         self.learners = {axes: Learners(sections) for axes, sections in trees.items()}
         self._learners_of = {
-            name: Learners(
-                _changed(trees[dataset.spatial_axes], dataset.changes, f"datasets.{name}.changes")
-            )
+            name: self._learners(trees[dataset.spatial_axes], dataset, f"datasets.{name}")
             for name, dataset in self.sections.datasets.items()
-            if dataset.changes != Changes()
+            if dataset.changes != Changes() or dataset.training
         }
         self.recipes = {
             name: checked(Recipe, entry, f"recipes.{name}")
-            for name, entry in _entries(tree, "recipes")
+            for name, entry in entries_of(tree, "recipes")
         }
         self._check_references()
+
+    def _learners(self, tree: Tree, dataset: Dataset, key: str) -> Learners:
+        """The learners of a dataset that changes something in the sections `tree`."""
+        training = merged(self.sections.training.model_dump(), dataset.training)
+        checked(Training, training, f"{key}.training")
+        return Learners(_changed(tree, dataset.changes, f"{key}.changes"), dataset.training)
 
     @cached_property
     def variant(self) -> str:
@@ -155,8 +93,6 @@ class Parameters:
             key = f"datasets.{name}"
             registry.require("data/layouts", dataset.layout, f"{key}.layout")
             _check_dataset(dataset, key)
-            training = merged(self.sections.training.model_dump(), dataset.training)
-            checked(Training, training, f"{key}.training")
         learners = self.learners[2]
         for name, recipe in self.recipes.items():
             key = f"recipes.{name}"
@@ -197,7 +133,8 @@ class Parameters:
 
         What is more special wins: what `volumes` says of three spatial axes over the general
         value, `changes` of the dataset over both, the method's training settings over the general
-        ones, those of the dataset over the method's, and the recipe's over all.
+        ones, those of the dataset over the method's, and the recipe's over all. (Of a pretraining
+        it is the entry's own training settings that win over those of the dataset: `Learners`.)
 
         Returns:
             A tree with the keys training, augmentation and method (its name included).
@@ -261,26 +198,6 @@ def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Parameters:
         tree["scales"] = {key: {} for key in SCALES}
         loaded[name] = Parameters(tree | {"scale": name}, path.resolve().parent)
     return loaded[scale]
-
-
-def _entries(tree: Tree, section: str) -> list[tuple[str, Tree]]:
-    """The entries of an open section, each merged over the entry its `base` names."""
-    entries = tree[section]
-
-    def with_base(name: str, seen: tuple[str, ...]) -> Tree:
-        entry = dict(entries[name])
-        base = entry.pop("base", None)
-        if base is None:
-            return entry
-        if base in seen:
-            raise ArcoError(f"params.yaml: {section}.{name}.base: {base} is based on itself")
-        known(entries, base, "entry", f"{section}.{name}.base")
-        inherited = with_base(base, (*seen, base))
-        if section == "pretraining":
-            inherited.setdefault("framework", base)
-        return merged(inherited, entry)
-
-    return [(name, with_base(name, (name,))) for name in entries]
 
 
 def _changed(tree: Tree, changes: Changes, key: str) -> Tree:

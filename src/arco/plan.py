@@ -190,6 +190,8 @@ class Plan:
             }
         )  # fmt: skip
         # Left out where there is none, so that other datasets' jobs stay as they were.
+        if dataset.intensity_percentiles is not None:
+            entry["intensity_percentiles"] = dataset.intensity_percentiles
         if dataset.crop is not None:
             entry["crop"] = dataset.crop.model_dump()
         if dataset.slices != "file":

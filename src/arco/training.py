@@ -164,7 +164,7 @@ class Run:
         self.steps_per_epoch = math.ceil(
             self.batches.training_items / (sizes.labeled + sizes.unlabeled)
         )
-        self.total = self.training.iterations or self.training.epochs * self.steps_per_epoch
+        self.total = self.training.total_steps(self.steps_per_epoch)
         # Initial weights and dropout come from torch's global generator: layers take no other.
         torch.manual_seed(settings["seed"])
         on_gpu = device.type == "cuda"

@@ -48,6 +48,21 @@ def test_trading_the_networks_leaves_the_loss():
     torch.testing.assert_close(method.step(make_batch(0), LATE).loss, loss)
 
 
+@pytest.mark.parametrize("axes", [2, 3])
+def test_batch_statistics_are_those_of_clean_images_alone(axes):
+    training = start("dct", axes=axes)
+    method, batch = training.method, make_batch(0, axes=axes)
+    networks = {"student": method.student, "peer": method.peer}
+    clean = copy.deepcopy(networks)
+    assert method.step(batch, LATE).logs["resistance"] > 0
+    for name, network in networks.items():
+        clean[name](batch.images)
+        expected = dict(clean[name].named_buffers())
+        for key, value in network.named_buffers():
+            if "running" in key:
+                torch.testing.assert_close(value, expected[key], msg=f"{name}.{key}")
+
+
 def test_resistance_waits_for_its_start():
     method = start("dct", adversarial_start=0.5).method
     assert method.step(make_batch(0), Progress(10, 50, 10)).logs["resistance"] == 0

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from arco import registry
-from arco.contracts import Batch, Context, Progress, Randomness, Trainable
+from arco.contracts import Batch, Context, Progress, Randomness, StepOutput, Trainable
 from arco.models.backbone import Backbone
 from arco.models.unet import UNet
 from arco.models.vnet import VNet
@@ -127,20 +127,21 @@ class Training:
     total: int = 50
     taken: int = 0
 
+    def step(self, batch: Batch | None = None) -> StepOutput:
+        """Take one step; without a batch, on one that depends on the number of the step alone."""
+        progress = Progress(self.taken, self.total, 10)
+        batch = make_batch(self.name, self.taken, axes=self.axes) if batch is None else batch
+        output = self.method.step(batch, progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(output.loss)
+        self.optimizer.step()
+        self.method.after_update(progress)
+        self.taken += 1
+        return output
+
     def take(self, steps: int) -> list[float]:
         """Take steps on batches that depend on the step alone; returns the losses."""
-        losses = []
-        for _ in range(steps):
-            progress = Progress(self.taken, self.total, 10)
-            batch = make_batch(self.name, self.taken, axes=self.axes)
-            output = self.method.step(batch, progress)
-            self.optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(output.loss)
-            self.optimizer.step()
-            self.method.after_update(progress)
-            self.taken += 1
-            losses.append(output.loss.item())
-        return losses
+        return [self.step().loss.item() for _ in range(steps)]
 
 
 def start(

@@ -1,28 +1,60 @@
 from __future__ import annotations
 
+import pytest
 import torch
-from small_frameworks import TRAINING_ITEMS, make_batch, start
+from framework_watch import MIRRORED, SOLARIZED, marked_batch, pass_of, watch
+from slow_contrasts import assert_same_loss, mean, probabilities
+from small_frameworks import TRAINING_ITEMS, start
 
-from arco.contracts import Progress
-from arco.losses.relational import relational_loss
+VIEWS = {"student_view": SOLARIZED, "teacher_view": MIRRORED}
 
 
-def test_the_teacher_s_embeddings_are_targets_first_and_references_later() -> None:
-    training = start("isd")
-    training.take(2)
+def divergence(target, predicted):
+    """KL(target || predicted) of two distributions."""
+    return (target * (target / predicted).log()).sum()
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_predicted_relation_to_earlier_images_follows_the_teacher_s(axes: int) -> None:
+    training = start("isd", axes=axes, student_temperature=0.2, teacher_temperature=0.05)
     method = training.method
-    (bank,) = method.bank.contents()
-    predictions, targets = [], []
-    method.predictor.register_forward_hook(lambda _m, _i, out: predictions.append(out))
-    method.teacher.module.register_forward_hook(lambda _m, _i, out: targets.append(out[1]))
-    output = method.step(make_batch("isd", 2), Progress(2, 50, 10))
-    expected = relational_loss(
-        predictions[0], targets[0], bank, student_temperature=0.1, teacher_temperature=0.01
-    )
-    torch.testing.assert_close(output.loss, expected)
-    (after,) = method.bank.contents()
-    assert len(bank) == 16 and len(after) == 20
-    assert torch.equal(after[16:20], targets[0][:4])
+    students, teachers = watch(method.student), watch(method.teacher.module)
+    predictors = watch(method.predictor)
+    queue: list[torch.Tensor] = []
+    for _ in range(4):
+        loss = training.step().loss
+        assert predictors[-1].shown is students[-1].gave[1]
+        predictions, targets = predictors[-1].gave, teachers[-1].gave[1].double()
+
+        def definition(predictions, targets=targets, references=tuple(queue)):
+            return mean(
+                [
+                    divergence(
+                        probabilities(target, references, 0.05),
+                        probabilities(prediction, references, 0.2),
+                    )
+                    for prediction, target in zip(predictions, targets, strict=True)
+                ]
+            )
+
+        if queue:
+            assert_same_loss(loss, definition, predictions)
+            wrong_partners = definition(predictions.detach().double(), targets.roll(1, 0))
+            assert abs(wrong_partners.item() - loss.item()) > 1e-3
+        else:
+            assert loss.item() == 0
+        queue = [*queue, *targets][-20:]
+    assert len(students) == len(teachers) == len(predictors) == 4
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_student_and_teacher_are_shown_a_view_each_of_the_same_images(axes: int) -> None:
+    training = start("isd", axes=axes, **VIEWS)
+    students = watch(training.method.student)
+    teachers = watch(training.method.teacher.module)
+    training.step(marked_batch("isd", axes))
+    pass_of(students, solarized=True)
+    pass_of(teachers, solarized=False)
 
 
 def test_only_the_student_has_a_predictor() -> None:

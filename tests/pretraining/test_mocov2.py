@@ -1,41 +1,52 @@
 from __future__ import annotations
 
+import pytest
 import torch
+from framework_watch import MIRRORED, SOLARIZED, marked_batch, pass_of, watch
+from slow_contrasts import assert_same_loss, mean, pair_loss
 from small_frameworks import TRAINING_ITEMS, start
 from torch import nn
 
+VIEWS = {"student_view": SOLARIZED, "teacher_view": MIRRORED}
 
-def test_the_first_loss_has_no_negatives_and_the_next_one_has() -> None:
-    training = start("mocov2")
-    losses = training.take(2)
-    assert losses[0] == 0 and losses[1] > 0
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_queries_meet_the_teacher_s_keys_of_their_image_and_earlier_keys(axes: int) -> None:
+    training = start("mocov2", axes=axes, temperature=0.3)
+    students = watch(training.method.student)
+    teachers = watch(training.method.teacher.module)
+    queue: list[torch.Tensor] = []
+    for _ in range(4):
+        loss = training.step().loss
+        queries, keys = students[-1].gave[1], teachers[-1].gave[1].double()
+
+        def definition(queries, keys=keys, negatives=tuple(queue)):
+            pairs = zip(queries, keys, strict=True)
+            return mean([pair_loss(query, key, negatives, 0.3) for query, key in pairs])
+
+        if queue:
+            assert_same_loss(loss, definition, queries)
+            wrong_partners = definition(queries.double(), keys.roll(1, 0))
+            assert abs(wrong_partners.item() - loss.item()) > 1e-3
+        else:
+            assert loss.item() == 0
+        queue = [*queue, *keys][-20:]
+    assert len(students) == len(teachers) == 4
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_student_and_teacher_are_shown_a_view_each_of_the_same_images(axes: int) -> None:
+    training = start("mocov2", axes=axes, **VIEWS)
+    students = watch(training.method.student)
+    teachers = watch(training.method.teacher.module)
+    training.step(marked_batch("mocov2", axes))
+    pass_of(students, solarized=True)
+    pass_of(teachers, solarized=False)
 
 
 def test_the_bank_never_outgrows_the_training_images() -> None:
     assert start("mocov2", memory_bank=65_536).method.bank.capacity == TRAINING_ITEMS
     assert start("mocov2", memory_bank=20).method.bank.capacity == 20
-
-
-def test_the_bank_keeps_the_newest_keys_of_the_teacher() -> None:
-    training = start("mocov2")
-    method = training.method
-    keys = []
-    method.teacher.module.register_forward_hook(lambda _module, _images, out: keys.append(out[1]))
-    training.take(3)
-    (held,) = method.bank.contents()
-    assert len(held) == 20  # of three batches of eight
-    expected = torch.cat(keys)[-20:]
-    assert torch.equal(held.sort(0).values, expected.sort(0).values)
-
-
-def test_the_teacher_follows_the_student_after_each_step() -> None:
-    training = start("mocov2", ema_decay=0.9)
-    training.take(1)  # without negatives nothing is learned yet
-    before = [parameter.clone() for parameter in training.method.teacher.module.parameters()]
-    training.take(1)
-    student, teacher = training.method.student, training.method.teacher.module
-    for old, new, average in zip(before, student.parameters(), teacher.parameters(), strict=True):
-        torch.testing.assert_close(average, 0.9 * old + 0.1 * new)
 
 
 def test_the_head_has_two_layers_without_batch_norm() -> None:

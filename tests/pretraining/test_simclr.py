@@ -1,24 +1,47 @@
 from __future__ import annotations
 
+import pytest
 import torch
-from small_frameworks import make_batch, start
+from framework_watch import MIRRORED, SOLARIZED, marked_batch, read_marks, watch
+from slow_contrasts import assert_same_loss, mean, pair_loss
+from small_frameworks import start
 from torch import nn
 
-from arco.contracts import Progress
+
+def slow_nt_xent(views):
+    """Each of 2B views against its partner and all others, itself excluded."""
+    count = len(views)
+    terms = []
+    for anchor in range(count):
+        partner = (anchor + count // 2) % count
+        others = [views[view] for view in range(count) if view not in (anchor, partner)]
+        terms.append(pair_loss(views[anchor], views[partner], others, 0.4))
+    return mean(terms)
 
 
-def test_the_loss_is_nt_xent_over_both_views() -> None:
-    method = start("simclr").method
-    embedded = []
-    method.student.register_forward_hook(lambda _module, _images, out: embedded.append(out[1]))
-    output = method.step(make_batch("simclr", 0), Progress(0, 50, 10))
-    (views,) = embedded  # both views pass the network in one batch
-    assert len(views) == 16
-    cosines = nn.functional.cosine_similarity(views[:, None], views[None], dim=2) / 0.5
-    cosines.fill_diagonal_(-torch.inf)
-    partners = torch.arange(16).roll(8)
-    expected = -cosines.log_softmax(1)[torch.arange(16), partners].mean()
-    torch.testing.assert_close(output.loss, expected)
+@pytest.mark.parametrize("axes", [2, 3])
+def test_each_view_meets_the_other_view_of_its_image_among_all_views(axes: int) -> None:
+    training = start("simclr", axes=axes, temperature=0.4)
+    students = watch(training.method.student)
+    for _ in range(2):
+        loss = training.step().loss
+        embeddings = students[-1].gave[1]
+        assert_same_loss(loss, slow_nt_xent, embeddings)
+        first, second = embeddings.detach().double().chunk(2)
+        wrong_partners = slow_nt_xent(torch.cat([first, second.roll(1, 0)]))
+        assert abs(wrong_partners.item() - loss.item()) > 1e-3
+    assert len(students) == 2  # both views pass the network in one batch
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_halves_of_the_batch_are_views_of_the_same_images(axes: int) -> None:
+    training = start("simclr", axes=axes, first_view=SOLARIZED, second_view=MIRRORED)
+    students = watch(training.method.student)
+    training.step(marked_batch("simclr", axes))
+    first, second = (read_marks(half, 8) for half in students[0].shown.chunk(2))
+    assert first.images == second.images == list(range(8))
+    assert first.solarized and not first.mirrored
+    assert second.mirrored and not second.solarized
 
 
 def test_the_head_has_batch_norm_after_both_layers() -> None:

@@ -2,25 +2,52 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_frameworks import make_batch, start
+from framework_watch import MIRRORED, SOLARIZED, marked_batch, pass_of, watch
+from slow_contrasts import assert_same_loss, mean
+from small_frameworks import start
 from torch import nn
 
-from arco.contracts import Progress
 from arco.pretraining.vicreg import expander
 
 
-def test_the_loss_is_the_published_sum_of_unnormalized_embeddings() -> None:
-    method = start("vicreg").method
-    views = []
-    method.student.register_forward_hook(lambda _m, _i, out: views.append(out[1].double()))
-    output = method.step(make_batch("vicreg", 0), Progress(0, 50, 10))
-    first, second = views
-    spread = sum((1 - (view.var(0) + 1e-4).sqrt()).clamp(min=0).mean() / 2 for view in views)
-    covariances = [view.T.cov() for view in views]
-    off_diagonal = [matrix - matrix.diag().diag() for matrix in covariances]
-    redundancy = sum(matrix.square().sum() / 32 for matrix in off_diagonal)
-    expected = 25 * (first - second).square().mean() + 25 * spread + redundancy
-    assert output.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+def slow_terms(first, second):
+    """Invariance, variance and covariance, unweighted."""
+    images, width = first.shape
+    pairs = zip(first.flatten(), second.flatten(), strict=True)
+    invariance = mean([(one - other).square() for one, other in pairs])
+    hinges, repeated = [], []
+    for view in (first, second):
+        centered = [column - column.mean() for column in view.T]
+        for one in range(width):
+            deviation = (centered[one].square().sum() / (images - 1) + 1e-4).sqrt()
+            hinges.append((1 - deviation).clamp(min=0) / 2)
+            others = [other for other in range(width) if other != one]
+            shared = [(centered[one] * centered[other]).sum() / (images - 1) for other in others]
+            repeated.append(torch.stack(shared).square().sum())
+    return invariance, torch.stack(hinges).sum() / width, torch.stack(repeated).sum() / width
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize(
+    "weights", [(2.0, 0.0, 0.0), (0.0, 7.0, 0.0), (0.0, 0.0, 0.5), (2.0, 7.0, 0.5)]
+)
+def test_each_term_equals_its_slow_definition(weights: tuple[float, ...], axes: int) -> None:
+    names = ("invariance", "variance", "covariance")
+    changes = dict(zip(names, weights, strict=True)) | {"width": 6}
+    training = start("vicreg", axes=axes, first_view=SOLARIZED, second_view=MIRRORED, **changes)
+    training.take(2)
+    students = watch(training.method.student)
+    loss = training.step(marked_batch("vicreg", axes)).loss
+    embeddings = [pass_of(students, solarized=which).gave[1] for which in (True, False)]
+
+    def definition(first, second):
+        terms = zip(weights, slow_terms(first, second), strict=True)
+        return sum(weight * term for weight, term in terms)
+
+    assert_same_loss(loss, definition, *embeddings)
+    if weights[0]:
+        first, second = (view.detach().double() for view in embeddings)
+        assert abs(definition(first, second.roll(1, 0)).item() - loss.item()) > 1e-3
 
 
 def test_the_expander_has_three_equal_layers_and_no_bias() -> None:

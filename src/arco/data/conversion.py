@@ -1,8 +1,10 @@
 """One scan and its label map as arrays: every check on their content, then scaling and resampling.
 
 Appendix Sec. B: crop (LA), truncate to an intensity window (CT), scale each scan to [0, 1] by its
-own minimum and maximum, resample to the size of the network's images. Deviation: images are
-interpolated linearly, where the public loaders take the nearest pixel. Loads no torch.
+own minimum and maximum, resample to the size of the network's images. Before scaling a scan may
+also be truncated to percentiles of its own voxels, as prepared arrays of ACDC that are public are.
+Deviation: images are interpolated linearly, where the public loaders take the nearest pixel. Loads
+no torch.
 """
 
 # SimpleITK is typed, but only in part.
@@ -43,6 +45,8 @@ class PreparationSettings:
         crop: the part of whole volumes that is prepared; None: all of it.
         axial: slices run from the feet to the head, however the file's axes lie.
         label_aliases: further values in the label files, and the class value each stands for.
+        intensity_percentiles: (low, high) percent of the voxels of each channel, within the crop,
+            to truncate to after the window and before scaling; or None.
     """
 
     classes: Mapping[str, int]
@@ -53,6 +57,7 @@ class PreparationSettings:
     crop: cropping.Crop | None = None
     axial: bool = False
     label_aliases: Mapping[int, int] = field(default_factory=dict)
+    intensity_percentiles: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ def convert(images: Sequence[Path], label: Path, settings: PreparationSettings) 
     grid = (settings.image_size, settings.spacing_mm)
     channels = []
     for path in images:  # the scans are released one by one
-        scan = scaled(scans.pop(0), path, settings.intensity_window)
+        scan = scaled(scans.pop(0), path, settings.intensity_window, settings.intensity_percentiles)
         channels.append(geometry.to_prepared(scan, *grid))
     prepared = geometry.to_prepared(placed, *grid, nearest=True)
     stages = [truth, sitk.GetArrayViewFromImage(placed), prepared]
@@ -143,8 +148,13 @@ def _losses(
     return cut + lost
 
 
-def scaled(scan: sitk.Image, path: Path, window: tuple[float, float] | None) -> sitk.Image:
-    """The scan truncated to the window and scaled to [0, 1], on the same grid.
+def scaled(
+    scan: sitk.Image,
+    path: Path,
+    window: tuple[float, float] | None,
+    percentiles: tuple[float, float] | None = None,
+) -> sitk.Image:
+    """The scan truncated to the window, then to its percentiles, scaled to [0, 1]; the same grid.
 
     Raises:
         ArcoError: NaN, infinite or absurdly large voxels; a constant image.
@@ -157,13 +167,20 @@ def scaled(scan: sitk.Image, path: Path, window: tuple[float, float] | None) -> 
             f"{path} holds {unsound} voxels that are NaN, infinite or beyond "
             f"{LARGEST_INTENSITY:g}; replace them or remove the case"
         )
+    within = ""
     if window is not None:
         values.clip(*window, out=values)
+        within = f" within the intensity window {list(window)}"
+    if percentiles is not None:
+        values.clip(*np.percentile(values, percentiles).astype(values.dtype), out=values)
+        within += f" between the intensity percentiles {list(percentiles)}"
+    if within:
         low, high = values.min(), values.max()
     if low == high:
-        within = f" within the intensity window {list(window)}" if window else ""
+        widen = "widen intensity_percentiles, " if percentiles else ""
         raise ArcoError(
-            f"{path} is constant{within}: every voxel is {low:g}; restore it or remove the case"
+            f"{path} is constant{within}: every voxel is {low:g}; {widen}restore it or remove the "
+            "case"
         )
     values -= low
     values /= high - low

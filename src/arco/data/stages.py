@@ -66,6 +66,7 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             gaps and f", missing: {gaps}",
         )
     window, crop = settings["intensity_window"], settings.get("crop")
+    percentiles = settings.get("intensity_percentiles")
     prepare_dataset(
         inventory.cases,
         root,
@@ -75,6 +76,7 @@ def prepare(job: Job, root: Path, *, workers: int, report: Report) -> None:
             image_size=tuple(settings["image_size"]) if "image_size" in settings else None,
             spacing_mm=tuple(settings["spacing_mm"]) if settings.get("spacing_mm") else None,
             intensity_window=None if window is None else (window[0], window[1]),
+            intensity_percentiles=None if percentiles is None else (percentiles[0], percentiles[1]),
             version=settings["version"],
             crop=None if crop is None else _crop(crop),
             axial=settings.get("slices") == "axial",

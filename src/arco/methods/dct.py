@@ -15,6 +15,7 @@ from arco.contracts import IGNORE, Batch, Context, Progress, StepOutput, Trainab
 from arco.fields import Fraction, NonNegative
 from arco.losses.co_training import jensen_shannon, soft_cross_entropy
 from arco.losses.segmentation import supervised_loss
+from arco.models.normalization import kept_statistics
 from arco.schedules import ramp_up
 
 
@@ -41,6 +42,7 @@ class Method(Trainable):
 
     Weights in this normalisation are those of the segmentation code, halved where it averages over
     four terms. The original draws other labeled images for each network; here both see the same.
+    Deviation: batch-norm statistics are not gathered from adversarial examples.
     """
 
     def __init__(self, settings: Settings, context: Context) -> None:
@@ -67,15 +69,15 @@ class Method(Trainable):
 
     def _resistance(self, batch: Batch, clean: list[Tensor]) -> Tensor:
         """Each network's cross-entropy on the other's adversarial examples."""
-        # Both are attacked before either defends: a pass in train mode moves running statistics,
-        # and the second attack would then differ from the first in more than the network.
         first, second = (
             self._attack(network, batch, logits)
             for network, logits in zip((self.student, self.peer), clean, strict=True)
         )
         targets = [logits.softmax(dim=1) for logits in clean]
-        return soft_cross_entropy(self.peer(first), targets[0], batch.frame) + soft_cross_entropy(
-            self.student(second), targets[1], batch.frame
+        with kept_statistics(self.student), kept_statistics(self.peer):  # no test image is attacked
+            defended = self.peer(first), self.student(second)
+        return soft_cross_entropy(defended[0], targets[0], batch.frame) + soft_cross_entropy(
+            defended[1], targets[1], batch.frame
         )
 
     def _attack(self, network: nn.Module, batch: Batch, clean: Tensor) -> Tensor:

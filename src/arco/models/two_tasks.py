@@ -10,6 +10,7 @@ from arco.models.backbone import Backbone, autocast, full_precision
 class TwoTasks(nn.Module):
     """Logits and signed distances from the same features; a V-Net drops channels for both alike.
 
+    The distance head computes in float32, also where the network's convolutions use bfloat16.
     For two classes this is the published network, but for a softmax in the place of a sigmoid; for
     more there is a map per foreground class, as the authors of DTC advise.
 
@@ -27,10 +28,11 @@ class TwoTasks(nn.Module):
         """Logits [B, C, *S] and distances [B, C - 1, *S] in (-1, 1)."""
         finest = self.network.features(images)[-1]
         dropout, convolution = _parts(self.network.classifier)
+        kept = dropout(finest)
         with autocast(finest, mixed_precision=self.network.mixed_precision):
-            kept = dropout(finest)
-            logits, distances = convolution(kept), self.distance_head(kept)
-        return full_precision(logits), full_precision(distances).tanh()
+            logits = convolution(kept)
+        # In float32 always: DTC's sigmoid multiplies distances by 1500.
+        return full_precision(logits), self.distance_head(kept).tanh()
 
 
 def _parts(classifier: nn.Module) -> tuple[nn.Module, nn.Module]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from arco.fields import NonNegative, NonNegativeInt, Positive, PositiveInt, Settings
 
 NETWORK_STRIDE = 16
+Percentage = Annotated[float, Field(ge=0, le=100)]
 
 
 class Split(Settings):
@@ -72,11 +73,14 @@ class Dataset(Settings):
     the [Z, H, W] of the patches that training and sliding-window inference cut out of volumes, and
     `spacing_mm` the [z, y, x] that volumes are resampled to; null keeps the file's own spacing.
     `crop` prepares only a part of each volume; null prepares all of it.
+    `intensity_window` truncates a scan to [low, high] in the units of its file, and after that
+    `intensity_percentiles` to [low, high] percent of its own voxels; null truncates nothing.
     `slices` says along which axis two spatial axes are cut out of a volume: `file`, the last of the
     file, or `axial`, from the feet to the head, where files of one dataset lie in different ways.
     `label_aliases` names further values of the label files and the class value each stands for.
-    `training` replaces single keys of every method's training settings on this dataset, and
-    `changes` single keys of augmentation, of methods and of pretrainings.
+    `training` replaces single keys of every method's training settings on this dataset, and, but
+    for the length of the run, what its pretrainings do not say themselves; `changes` replaces
+    single keys of augmentation, of methods and of pretrainings.
     """
 
     title: str
@@ -92,6 +96,9 @@ class Dataset(Settings):
     spacing_mm: Annotated[list[Positive], Field(min_length=3, max_length=3)] | None = None
     crop: Crop | None = None
     intensity_window: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    intensity_percentiles: Annotated[list[Percentage], Field(min_length=2, max_length=2)] | None = (
+        None
+    )
     split: Split
     labels: dict[str, Budget]
     training: dict[str, Any] = Field(default_factory=dict)
@@ -114,6 +121,17 @@ class Dataset(Settings):
             raise ValueError("crop is for three spatial axes; slices are prepared whole")
         if self.slices != "file" and axes == 3:
             raise ValueError("slices is for two spatial axes; volumes are always turned alike")
+        return self
+
+    @model_validator(mode="after")
+    def _percentiles_rise(self) -> Dataset:
+        if self.intensity_percentiles is not None:
+            low, high = self.intensity_percentiles
+            if low >= high:
+                raise ValueError(
+                    f"intensity_percentiles: {low:g} is not below {high:g}; write the lower "
+                    "percentage first"
+                )
         return self
 
     @model_validator(mode="after")

@@ -91,13 +91,22 @@ class Schedule(Settings):
 class Training(Settings):
     """One training run: its length is `iterations`, or `epochs` over the training items.
 
+    `max_iterations`, where it is not null, bounds a run that is counted in epochs.
     `mixed_precision` lets networks compute in bfloat16 on a GPU; a CPU always takes float32.
     """
 
     epochs: PositiveInt
     iterations: PositiveInt | None
+    max_iterations: PositiveInt | None
     batch: BatchSizes
     optimizer: Optimizer
     schedule: Schedule
     mixed_precision: bool
     log_every: PositiveInt
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimizer steps of the whole run."""
+        if self.iterations is not None:
+            return self.iterations
+        steps = self.epochs * steps_per_epoch
+        return steps if self.max_iterations is None else min(steps, self.max_iterations)
