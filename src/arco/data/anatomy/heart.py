@@ -136,7 +136,7 @@ def paint_heart(
     """
     contours = _contours(heart, grid, phase)
     moving = flow(grid, rng, 4.0, heart.turbulence)
-    bundles_mm = heart.trabeculae_mm * (1 + texture(grid, rng, 1.5)).clip(0)
+    bundles_mm = np.float32(heart.trabeculae_mm) * np.clip(1 + texture(grid, rng, 1.5), 0, None)
     layers = (
         (contours.fat_mm, tissues["fat"]),
         (contours.right_mm - 2.5, tissues["myocardium"]),
@@ -146,7 +146,8 @@ def paint_heart(
         (contours.papillaries_mm, tissues["myocardium"]),
     )
     for distance_mm, value in layers:
-        paint(signal, coverage(distance_mm, grid.pixel_mm), value)
+        share = coverage(np.asarray(distance_mm, dtype=np.float32), grid.pixel_mm)
+        paint(signal, share, value)
     label = np.zeros(grid.shape, dtype=np.uint8)
     label[contours.right_mm < 0] = RIGHT_VENTRICLE
     label[contours.epicardium_mm < 0] = MYOCARDIUM

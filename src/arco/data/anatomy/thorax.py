@@ -13,6 +13,8 @@ from arco.data.anatomy.shapes import Ellipsoid
 
 _INF = float("inf")
 
+Pair = tuple[float, float]
+
 
 def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
     """The signal of each tissue in one patient's scan, in about [0, 1].
@@ -52,9 +54,6 @@ def draw_thorax(rng: np.random.Generator, base_mm: float) -> list[Ellipsoid]:
         *_great_vessels(rng, base_mm),
         *_atria(rng, base_mm),
     ]
-
-
-Pair = tuple[float, float]
 
 
 def _arms(rng: np.random.Generator, center: Pair, half: list[float]) -> list[Ellipsoid]:

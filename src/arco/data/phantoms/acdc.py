@@ -113,7 +113,7 @@ def _scanned(
 def _draw_geometry(rng: np.random.Generator) -> _Scan:
     """Where the voxels lie in the patient, and where the heart lies along the slices."""
     quarters = int(rng.choice((0, 1, -1), p=(0.76, 0.12, 0.12)))
-    pixel_mm = float(np.float32(rng.uniform(1.5, 1.9)))
+    pixel_mm = float(np.float32(rng.uniform(1.6, 1.9)))
     width_mm = rng.uniform(153, 175)
     sides_mm = np.array([width_mm, width_mm * rng.uniform(0.85, 1)])
     width, height = np.rint(np.roll(sides_mm, quarters) / pixel_mm).astype(int).tolist()
