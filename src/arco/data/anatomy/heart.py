@@ -20,7 +20,7 @@ RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3
 GROUPS = ("DCM", "HCM", "MINF", "NOR", "RV")
 """Dilated and hypertrophic cardiomyopathy, infarction, normal, abnormal right ventricle."""
 
-_RADIUS_MM = {"DCM": 21.0, "HCM": 15.0, "MINF": 18.5, "NOR": 17.0, "RV": 16.0}
+_RADIUS_MM = {"DCM": 20.0, "HCM": 15.0, "MINF": 18.5, "NOR": 17.0, "RV": 16.0}
 _WALL_MM = {"DCM": 6.0, "HCM": 9.5, "MINF": 6.8, "NOR": 6.8, "RV": 6.8}
 _SYSTOLE = {"DCM": 0.88, "HCM": 0.62, "MINF": 0.8, "NOR": 0.7, "RV": 0.7}
 _RIGHT_WIDTH_MM = {"DCM": 23.0, "HCM": 23.0, "MINF": 23.0, "NOR": 24.0, "RV": 30.0}
@@ -81,7 +81,7 @@ class Heart:
 
 def draw_heart(rng: np.random.Generator, group: str, base_mm: float, length_mm: float) -> Heart:
     """A random heart of one of the GROUPS, from `base_mm` on along z."""
-    scale = rng.normal(0.98, 0.09)
+    scale = rng.normal(0.98, 0.08)
     x_mm, y_mm = rng.normal((6, -2), 4).tolist()
     drift_x_mm, drift_y_mm = rng.normal(3, 3, size=2).tolist()
     scar = rng.uniform(0.35, 0.55) if group == "MINF" else rng.uniform(0, 0.1)
@@ -136,7 +136,7 @@ def paint_heart(
     """
     contours = _contours(heart, grid, phase)
     moving = flow(grid, rng, 4.0, heart.turbulence)
-    bundles_mm = heart.trabeculae_mm * (1 + texture(grid, rng, 1.5)).clip(0)
+    bundles_mm = np.float32(heart.trabeculae_mm) * np.clip(1 + texture(grid, rng, 1.5), 0, None)
     layers = (
         (contours.fat_mm, tissues["fat"]),
         (contours.right_mm - 2.5, tissues["myocardium"]),
@@ -146,7 +146,8 @@ def paint_heart(
         (contours.papillaries_mm, tissues["myocardium"]),
     )
     for distance_mm, value in layers:
-        paint(signal, coverage(distance_mm, grid.pixel_mm), value)
+        share = coverage(np.asarray(distance_mm, dtype=np.float32), grid.pixel_mm)
+        paint(signal, share, value)
     label = np.zeros(grid.shape, dtype=np.uint8)
     label[contours.right_mm < 0] = RIGHT_VENTRICLE
     label[contours.epicardium_mm < 0] = MYOCARDIUM

@@ -13,6 +13,8 @@ from arco.data.anatomy.shapes import Ellipsoid
 
 _INF = float("inf")
 
+Pair = tuple[float, float]
+
 
 def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
     """The signal of each tissue in one patient's scan, in about [0, 1].
@@ -49,12 +51,9 @@ def draw_thorax(rng: np.random.Generator, base_mm: float) -> list[Ellipsoid]:
         *_chest_wall(rng, (x, y), half),
         *_lungs(rng, (x, y), half),
         *_abdomen(rng),
-        *_great_vessels(rng),
+        *_great_vessels(rng, base_mm),
         *_atria(rng, base_mm),
     ]
-
-
-Pair = tuple[float, float]
 
 
 def _arms(rng: np.random.Generator, center: Pair, half: list[float]) -> list[Ellipsoid]:
@@ -143,7 +142,7 @@ def _abdomen(rng: np.random.Generator) -> list[Ellipsoid]:
     return [liver, *veins, spleen, stomach, content]
 
 
-def _great_vessels(rng: np.random.Generator) -> list[Ellipsoid]:
+def _great_vessels(rng: np.random.Generator, base_mm: float) -> list[Ellipsoid]:
     """The descending aorta along all slices, the inferior vena cava, a great artery at the base."""
     x, y = rng.normal((8, 42), 4)
     radius = rng.uniform(5, 9)
@@ -153,19 +152,19 @@ def _great_vessels(rng: np.random.Generator) -> list[Ellipsoid]:
     ]
     x, y = rng.normal((-34, 22), 4)
     cava = Ellipsoid("vessel", (x, y, 20), (*rng.uniform((6, 5), (10, 8)), 45), 0.4)
-    x, y = rng.normal((-2, -34), 4)
-    artery = Ellipsoid("vessel", (x, y, -34), (*rng.uniform((8, 7), (13, 10)), 24))
+    x, y = rng.normal((-4, -26), 4)
+    artery = Ellipsoid("vessel", (x, y, base_mm - 4), (*rng.uniform((9, 8), (14, 11)), 22))
     return [*aorta, cava, artery]
 
 
 def _atria(rng: np.random.Generator, base_mm: float) -> list[Ellipsoid]:
     """Both atria above the base: a slice there shows pools of blood that are no ventricles."""
     x, y = rng.normal((4, 6), 3)
-    wall, depth = rng.uniform(1.5, 3), rng.uniform(14, 20)
-    a, b = rng.uniform((15, 11), (21, 15))
+    wall, depth = rng.uniform(1.5, 3), rng.uniform(18, 26)
+    a, b = rng.uniform((15, 12), (21, 16))
     left = [
-        Ellipsoid("muscle", (x, y, base_mm - 8), (a + wall, b + wall, depth), 0.3),
-        Ellipsoid("vessel", (x, y, base_mm - 8), (a, b, depth - wall), 0.3),
+        Ellipsoid("muscle", (x, y, base_mm - 6), (a + wall, b + wall, depth), 0.3),
+        Ellipsoid("vessel", (x, y, base_mm - 6), (a, b, depth - wall), 0.3),
     ]
     x, y = rng.normal((-32, 6), 4)
     right = Ellipsoid("vessel", (x, y, base_mm - 4), (*rng.uniform((9, 10), (14, 16)), 22), 0.4)

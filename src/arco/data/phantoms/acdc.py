@@ -4,7 +4,7 @@ Everything a reader meets in the original is here: unequal shapes and spacings, 
 patient, an end-systolic frame of its own per patient, and files that are no cases. Only the cine
 sequence `patient001_4d.nii.gz` is left out, which no reader needs.
 
-The field of view is about 170 mm wide, half of the original's, and the chest is drawn narrow for
+The field of view is about 165 mm wide, half of the original's, and the chest is drawn narrow for
 the heart, so that all of it is seen and the ventricles keep a useful size in the small images of a
 demonstration. Sizes, positions and intensities relative to the image lie in the range of the
 original's scans; docs/datasets.md has the numbers.
@@ -113,8 +113,8 @@ def _scanned(
 def _draw_geometry(rng: np.random.Generator) -> _Scan:
     """Where the voxels lie in the patient, and where the heart lies along the slices."""
     quarters = int(rng.choice((0, 1, -1), p=(0.76, 0.12, 0.12)))
-    pixel_mm = float(np.float32(rng.uniform(1.5, 1.9)))
-    width_mm = rng.uniform(155, 180)
+    pixel_mm = float(np.float32(rng.uniform(1.6, 1.9)))
+    width_mm = rng.uniform(153, 175)
     sides_mm = np.array([width_mm, width_mm * rng.uniform(0.85, 1)])
     width, height = np.rint(np.roll(sides_mm, quarters) / pixel_mm).astype(int).tolist()
     slice_mm = round(rng.uniform(7, 9) if rng.random() < 0.8 else rng.uniform(5, 5.5), 1)
