@@ -30,12 +30,8 @@ def add_metal(values: Volume, rng: np.random.Generator, highest_hu: float) -> No
     """An implant in two slices, somewhere in the body, with dark and bright rays around it."""
     body = np.flatnonzero(values > BODY_HU)
     at = np.unravel_index(int(rng.choice(body)), values.shape)
-    x, y = (
-        np.arange(side)[axis] - here
-        for side, axis, here in zip(
-            values.shape, ((slice(None), None), (None, slice(None))), at, strict=False
-        )
-    )
+    x, y = np.ogrid[: values.shape[0], : values.shape[1]]
+    x, y = x - at[0], y - at[1]
     angle, radius = np.arctan2(y, x), np.hypot(x, y)
     waves = np.arange(2, 9).reshape(-1, 1, 1)
     rays = np.cos(waves * angle + rng.uniform(0, 2 * np.pi, waves.shape)).sum(axis=0)

@@ -5,9 +5,9 @@ or right, front or back; int16, some float32 or float64; slices of unequal numbe
 -1024 outside the reconstructed circle, metal up to 3071; a tenth of the patients without lesions;
 test volumes without label maps.
 
-The field of view holds the whole body, as in the original, and is 295 to 385 mm wide, at pixels of
-3.1 to 4.3 mm instead of 0.55 to 1 mm; slices are 7 to 11 mm thick and reach beyond the liver. So a
-scan is small, and a lesion keeps a useful size in small images.
+The field of view holds the whole body, as in the original. It is 288 to 366 mm wide, at pixels of 3
+to 4.1 mm instead of 0.55 to 1 mm; slices are 7 to 12 mm thick and reach beyond the liver. So a scan
+is small, and a lesion keeps a useful size in small images.
 """
 
 from __future__ import annotations
