@@ -12,18 +12,22 @@ def draw_hounsfield(rng: np.random.Generator) -> dict[str, float]:
     """Hounsfield units of each tissue in one patient's CT, most in a portal venous phase.
 
     Between patients the liver varies more than it stands out: what has the liver's density in one
-    has the spleen's, the muscle's or the blood's in another.
+    has the spleen's, the muscle's or the blood's in another. A fatty liver is darker than all of
+    them.
     """
-    liver = rng.uniform(60, 150)
+    level = rng.uniform(60, 150)
+    liver = level * (rng.uniform(0.5, 0.8) if rng.random() < 0.1 else 1.0)
     # With little contrast medium in them yet, veins are darker than the liver.
-    vessel = liver + (rng.uniform(28, 60) if rng.random() < 0.8 else -rng.uniform(12, 24))
-    lesion = liver - rng.uniform(42, 80)
+    vessel = level + (rng.uniform(28, 60) if rng.random() < 0.8 else -rng.uniform(12, 24))
+    # Bowel is filled with a positive contrast agent, or with food.
+    meal = rng.uniform(180, 500) if rng.random() < 0.25 else level * rng.uniform(0.75, 1.2)
+    lesion = max(liver - rng.uniform(42, 80), -5.0)
     return {
         "air": -1000.0,
         "gas": rng.uniform(-900, -600),
         "lung": rng.uniform(-880, -760),
         "fat": rng.uniform(-115, -85),
-        "muscle": liver * rng.uniform(0.7, 1.05),
+        "muscle": level * rng.uniform(0.7, 1.05),
         "bone": rng.uniform(300, 700),
         "marrow": rng.uniform(130, 240),
         "canal": rng.uniform(20, 50),
@@ -32,19 +36,19 @@ def draw_hounsfield(rng: np.random.Generator) -> dict[str, float]:
         "lesion": lesion,
         "bright_lesion": liver + rng.uniform(40, 65),
         "core": lesion - rng.uniform(10, 30),
-        "spleen": liver * rng.uniform(0.85, 1.15),
-        "kidney": liver * rng.uniform(0.9, 1.35),
-        "kidney_core": liver * rng.uniform(0.7, 1.1),
-        "pancreas": liver * rng.uniform(0.8, 1.05),
-        "bowel": liver * rng.uniform(0.75, 1.1),
-        "meal": liver * rng.uniform(0.75, 1.2),
+        "spleen": level * rng.uniform(0.85, 1.15),
+        "kidney": level * rng.uniform(0.9, 1.35),
+        "kidney_core": level * rng.uniform(0.7, 1.1),
+        "pancreas": level * rng.uniform(0.8, 1.05),
+        "bowel": level * rng.uniform(0.75, 1.1),
+        "meal": meal,
         "fluid": rng.uniform(5, 35),
         "gallbladder": rng.uniform(0, 25),
         "cyst": rng.uniform(0, 25),
         "aorta": vessel + rng.uniform(0, 60),
-        "cava": liver * rng.uniform(0.8, 1.2),
-        "heart": liver * rng.uniform(0.9, 1.3),
-        "heart_wall": liver * rng.uniform(0.8, 1.1),
+        "cava": level * rng.uniform(0.8, 1.2),
+        "heart": level * rng.uniform(0.9, 1.3),
+        "heart_wall": level * rng.uniform(0.8, 1.1),
     }
 
 

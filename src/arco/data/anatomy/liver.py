@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arco.data.anatomy.abdomen import Abdomen, ellipsoid, tube
-from arco.data.anatomy.shapes import Ellipsoid, Grid, Volume, coverage, paint
+from arco.data.anatomy.shapes import Ellipsoid, Grid, Point, Volume, coverage, paint
 from arco.data.anatomy.tubes import Tube, blended, paint_organs
 
 LIVER, LESION = 1, 2
@@ -21,13 +21,21 @@ LIVER, LESION = 1, 2
 LESION_FREE = 0.1
 """Share of patients without lesions; 13 of 131 in LiTS."""
 
-_LOBES = {
+Lobes = Mapping[str, tuple[Point, Point]]
+"""Center of each lobe, in shares of the cavity and mm along z, and half axes in mm."""
+
+LOBES: Lobes = {
     "right": ((-0.5, 0.08, 0.0), (60, 62, 64)),
     "left": ((0.0, -0.5, 10.0), (58, 30, 32)),
     "caudate": ((-0.22, 0.08, 4.0), (22, 20, 28)),
     "tip": ((-0.68, 0.1, -48.0), (26, 40, 38)),
 }
-"""Center of each lobe, in shares of the cavity and mm along z, and half axes in mm."""
+
+WIDE_LOBES: Lobes = {
+    **LOBES,
+    "left": ((0.14, -0.48, 10.0), (76, 28, 30)),
+}
+"""The same with a left lobe that often reaches the left flank."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +78,20 @@ class Liver:
         return liver
 
 
-def draw_liver(rng: np.random.Generator, abdomen: Abdomen) -> Liver:
-    """A random liver: lobes of any proportion, turned and moved, mostly with lesions."""
+def draw_liver(rng: np.random.Generator, abdomen: Abdomen, form: Lobes = LOBES) -> Liver:
+    """A random liver: lobes of any proportion, turned and moved, mostly with lesions.
+
+    Args:
+        rng: draws it.
+        abdomen: the patient's.
+        form: what lobes vary around.
+    """
     scale = np.exp(rng.normal(0, 0.06))
     shift = rng.normal(0, (0.03, 0.04, 7))
     pose = rng.normal(0, 0.12)
     lobes = {}
-    for name in [name for name in _LOBES if name != "tip" or rng.random() < 0.5]:
-        place, half = _LOBES[name]
+    for name in [name for name in form if name != "tip" or rng.random() < 0.5]:
+        place, half = form[name]
         # The left lobe varies most: it may end at the midline or reach the spleen.
         spread = 0.16 if name == "left" else 0.08
         axes = np.array(half) * scale * np.exp(rng.normal(0, spread, size=3))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from arco.data.anatomy.shapes import Grid, Point, Volume, coverage, paint
+from arco.data.anatomy.shapes import Ellipsoid, Grid, Point, Volume, coverage, paint
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,34 @@ def paint_organs(
         tissues: signal of each tissue in each image.
         grid: the positions of the voxels.
     """
+    lowest, highest = (extreme(grid.position_mm[0], axis=(1, 2)) for extreme in (np.min, np.max))
     for organ in organs:
-        share = coverage(organ.distance_mm(grid), grid.pixel_mm)
+        # Most organs reach over a small part of the scan; the rest of it need not be looked at.
+        first_mm, last_mm = _reach_mm(organ, grid.pixel_mm)
+        start, stop = _enclosing((highest > first_mm) & (lowest < last_mm))
+        part = Grid(grid.position_mm[:, start:stop], grid.spacing_mm)
+        share = coverage(organ.distance_mm(part), grid.pixel_mm)
         for image, signal in zip(images, tissues, strict=True):
-            paint(image, share, signal[organ.tissue])
+            paint(image[start:stop], share, signal[organ.tissue])
+
+
+def _reach_mm(organ: Organ, pixel_mm: float) -> tuple[float, float]:
+    """Along x, where an organ covers something; everywhere if its kind is not known here."""
+    if isinstance(organ, Ellipsoid):
+        a, b, _ = organ.axes_mm
+        half = np.hypot(a * np.cos(organ.angle), b * np.sin(organ.angle))
+        half *= 1 + pixel_mm / min(organ.axes_mm)
+        return organ.center_mm[0] - half, organ.center_mm[0] + half
+    if isinstance(organ, Tube):
+        ends, half = (organ.start_mm[0], organ.end_mm[0]), max(organ.radii_mm) + pixel_mm
+        return min(ends) - half, max(ends) + half
+    return -np.inf, np.inf
+
+
+def _enclosing(occupied: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """From the first True to after the last; nothing, if there is none."""
+    indices = np.flatnonzero(occupied)
+    return (int(indices[0]), int(indices[-1]) + 1) if indices.size else (0, 0)
 
 
 def blended(first: Volume, second: Volume, width_mm: float) -> Volume:
