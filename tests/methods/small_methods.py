@@ -108,9 +108,13 @@ def start(
     axes: int = 2,
     dropout: float = 0.0,
     augmentation: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Training:
-    """The method `name`, freshly built; `augmentation` and `changes` replace single settings."""
+    """The method `name`, freshly built; `augmentation` and `changes` replace single settings.
+
+    `settings` are further `changes`, for those whose name is an argument here.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     randomness = Randomness(seed, torch.device("cpu"))
@@ -132,8 +136,8 @@ def start(
         randomness=randomness,
         training_items=40,
     )
-    settings = module.Settings(**{**PARAMETERS.learners[axes].methods[name].settings, **changes})
-    method = module.Method(settings, context).train()
+    own = {**PARAMETERS.learners[axes].methods[name].settings, **changes, **(settings or {})}
+    method = module.Method(module.Settings(**own), context).train()
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=0.05, momentum=0.9)
     return Training(method, optimizer, randomness, classes, size_of(name, axes))
