@@ -77,3 +77,15 @@ def test_relational_pretraining_of_the_demo_sees_labeled_images_as_often_as_fine
 def test_a_mistake_in_a_dataset_s_training_is_told_by_its_own_key(trained):
     with pytest.raises(ArcoError, match=r"datasets\.acdc\.training\.batch\.labled.*labeled"):
         trained("relational", {"batch": {"labled": 3}})
+
+
+def test_a_pretraining_takes_over_no_validation_curve_and_may_ask_for_none(trained):
+    assert "validate_every" not in trained("relational", {"validate_every": 50})
+    own = {"relational": {"training": {"validate_every": 50}}}
+    with pytest.raises(ArcoError, match=r"relational\.training\.validate_every.*remove it"):
+        trained("relational", {}, pretraining=own)
+
+
+def test_a_curve_between_the_rows_of_the_history_is_refused(trained):
+    with pytest.raises(ArcoError, match=r"acdc\.training.*must be a multiple of log_every, 10"):
+        trained("relational", {"validate_every": 15})

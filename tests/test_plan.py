@@ -149,3 +149,42 @@ def test_an_unknown_target_is_told_with_the_known_ones(make_plan, target):
 def test_unknown_labels_are_told_with_the_known_ones(make_plan):
     with pytest.raises(ArcoError, match=r"datasets\.acdc\.labels has no '7%'.*1%, 5%, 10%"):
         make_plan().cell("acdc", "7%", "arco_sg", 0)
+
+
+def test_a_curve_adds_the_validation_list_to_fine_tuning_and_to_nothing_else(make_plan):
+    off, on = (
+        make_plan(scale="paper", training={"log_every": 10, "validate_every": every})
+        for every in (0, 50)
+    )
+    for cell in off.cells_of("acdc"):
+        before, after = jobs.finetune(off, cell), jobs.finetune(on, cell)
+        assert "validation" not in jobs.training_inputs(before)
+        assert jobs.training_inputs(after)["validation"].endswith("acdc/splits/val.txt")
+        assert after["settings"]["training"].pop("validate_every") == 50
+        assert after.pop("validation_list")
+        assert after == before
+    for run in off.pretrainings(off.cells_of("all")):
+        assert jobs.pretrain(on, run) == jobs.pretrain(off, run)
+
+
+def test_a_dataset_without_a_validation_part_has_no_curve(make_plan):
+    off, on = (
+        make_plan(scale="paper", training={"log_every": 10, "validate_every": every})
+        for every in (0, 50)
+    )
+    assert not on.dataset("lits").split.val
+    for cell in off.cells_of("table5"):
+        assert jobs.finetune(on, cell) == jobs.finetune(off, cell)
+
+
+def test_a_curve_over_volumes_reads_how_windows_follow_each_other(make_plan):
+    plan = make_plan(scale="paper", training={"log_every": 10, "validate_every": 50})
+    settings = plan.finetune_settings(plan.cell("mpmri", "5%", "unet_l", 0))
+    assert settings["window"] == {"overlap": 0.5, "stride": None}
+    assert "window" not in plan.finetune_settings(plan.cell("acdc", "5%", "unet_l", 0))
+
+
+def test_what_is_off_is_no_part_of_a_job(make_plan):
+    plan = make_plan(scale="paper", training={"validate_every": 0})
+    training = plan.finetune_settings(plan.cell("acdc", "1%", "arco_sg", 0))["training"]
+    assert not {"validate_every"} & set(training)

@@ -61,8 +61,9 @@ def finetune(plan: Plan, cell: Cell) -> Job:
     """Train one cell."""
     run = plan.pretraining(cell)
     folder = plan.run_folder(cell)
-    return {
-        "settings": plan.finetune_settings(cell),
+    settings = plan.finetune_settings(cell)
+    job = {
+        "settings": settings,
         "prepared": str(plan.paths.prepared(cell.dataset)),
         "training_list": str(plan.paths.split(cell.dataset, "train")),
         "labeled_list": str(plan.labeled_list(cell.dataset, cell.labels)),
@@ -70,6 +71,9 @@ def finetune(plan: Plan, cell: Cell) -> Job:
         "out": str(folder),
         "resume": str(plan.paths.resume(folder)),
     }
+    if "validate_every" in settings["training"]:
+        job["validation_list"] = str(plan.paths.split(cell.dataset, "val"))
+    return job
 
 
 def evaluate(plan: Plan, cell: Cell, part: str) -> Job:
@@ -100,6 +104,8 @@ def training_inputs(job: Job) -> dict[str, str]:
     files = {"manifest": f"{job['prepared']}/manifest.json", "training": job["training_list"]}
     if job["labeled_list"]:
         files["labeled"] = job["labeled_list"]
+    if "validation_list" in job:
+        files["validation"] = job["validation_list"]
     if job["pretrained"]:
         files["weights"] = f"{job['pretrained']}/weights.safetensors"
         files["settings"] = f"{job['pretrained']}/settings.json"

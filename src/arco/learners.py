@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,11 @@ from arco.errors import ArcoError
 from arco.schema.training import Augmentation, Training
 from arco.trees import Tree, checked, known, merged
 
-OF_FINE_TUNING = ("epochs", "iterations")
+LENGTH = ("epochs", "iterations")
 """Keys of a dataset's `training` that its pretrainings do not take over: their length is theirs."""
+
+OF_FINE_TUNING = ("validate_every",)
+"""Keys of `training` that no pretraining takes over, wherever they stand."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Learners:
             ArcoError: an unknown name or key, a wrong type, an impossible value.
         """
         self._training = checked(Training, tree["training"], "training")
-        shared = {key: of for key, of in (of_dataset or {}).items() if key not in OF_FINE_TUNING}
-        self._of_pretraining = merged(self._training.model_dump(), shared)
+        shared = merged(self._training.model_dump(), _without(of_dataset or {}, LENGTH))
+        self._of_pretraining = _without(shared, OF_FINE_TUNING)
         self.augmentation = checked(Augmentation, tree["augmentation"], "augmentation")
         self.methods = {
             name: self._method(name, entry) for name, entry in entries_of(tree, "methods")
@@ -81,6 +84,11 @@ class Learners:
         if not isinstance(uses_labels, bool):
             raise ArcoError(f"{key}.uses_labels must be true or false; say whether it reads labels")
         training = merged(self._of_pretraining, _own(entry.pop("training", {})))
+        if training.get("validate_every"):
+            raise ArcoError(
+                f"params.yaml: {key}.training.validate_every: only fine-tuning has a validation "
+                "curve; remove it"
+            )
         augmentation = merged(self.augmentation.model_dump(), entry.pop("augmentation", {}))
         settings = checked(registry.settings_class("pretraining", framework), entry, key)
         return Pretraining(
@@ -115,6 +123,10 @@ def entries_of(tree: Tree, section: str) -> list[tuple[str, Tree]]:
         return merged(inherited, entry)
 
     return [(name, with_base(name, (name,))) for name in entries]
+
+
+def _without(tree: Mapping[str, Any], keys: Sequence[str]) -> Tree:
+    return {key: value for key, value in tree.items() if key not in keys}
 
 
 def _own(training: Any) -> Any:

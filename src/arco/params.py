@@ -14,7 +14,6 @@ from typing import Any
 
 from arco import registry
 from arco.errors import ArcoError
-from arco.fields import Settings
 from arco.learners import Learners, Pretraining, entries_of
 from arco.schema.datasets import Changes, Dataset
 from arco.schema.reports import Recipe, Sweep, Table
@@ -157,15 +156,15 @@ class Parameters:
         }
         for dotted, value in recipe.set.items():
             assign(tree, dotted, value, f"{key}.set")
-        models: dict[str, type[Settings]] = {
-            "training": Training,
-            "augmentation": Augmentation,
-            "method": registry.settings_class("methods", method.name),
+        own = registry.settings_class("methods", method.name)
+        training = checked(Training, tree["training"], f"{key}.set: training")
+        augmentation = checked(Augmentation, tree["augmentation"], f"{key}.set: augmentation")
+        constants = checked(own, tree["method"], f"{key}.set: method")
+        return {
+            "training": training.tree(),
+            "augmentation": augmentation.model_dump(),
+            "method": {"name": method.name, **constants.model_dump()},
         }
-        for name, model in models.items():
-            tree[name] = checked(model, tree[name], f"{key}.set: {name}").model_dump()
-        tree["method"] = {"name": method.name, **tree["method"]}
-        return tree
 
 
 def load(path: Path, overlay: Mapping[str, Any] | None = None) -> Parameters:

@@ -240,7 +240,7 @@ class Plan:
         entry = self.parameters.pretraining(run.name, run.dataset)
         return {
             **self._training_settings("pretrain", run.dataset, run.labels, run.seed),
-            "training": entry.training.model_dump(),
+            "training": entry.training.tree(),
             "augmentation": entry.augmentation.model_dump(),
             "method": {"name": entry.framework, **entry.settings},
         }
@@ -248,19 +248,29 @@ class Plan:
     def finetune_settings(self, cell: Cell) -> Tree:
         """Every value fine-tuning a cell reads, and none that it does not."""
         recipe = known(self.recipes, cell.recipe, "recipe", "recipes")
-        return {
+        resolved = self.parameters.resolve(recipe, f"recipes.{cell.recipe}", cell.dataset)
+        settings: Tree = {
             **self._training_settings("finetune", cell.dataset, cell.labels, cell.seed),
             "pretraining": recipe.pretraining,
-            **self.parameters.resolve(recipe, f"recipes.{cell.recipe}", cell.dataset),
+            **resolved,
         }
+        if not self.dataset(cell.dataset).split.val:  # nothing to draw a validation curve on
+            resolved["training"].pop("validate_every", None)
+        elif "validate_every" in resolved["training"]:
+            settings |= self._window(cell.dataset)
+        return settings
 
     def evaluate_settings(self, cell: Cell, part: str) -> Tree:
         """What evaluating a cell on a part (test or val) reads besides its weights."""
         version = self.parameters.sections.versions.evaluate
         settings: Tree = {"version": version, "dataset": cell.dataset, "part": part}
-        if self.dataset(cell.dataset).spatial_axes == 3:
-            settings["window"] = self.parameters.sections.window.model_dump()
-        return settings
+        return settings | self._window(cell.dataset)
+
+    def _window(self, dataset: str) -> Tree:
+        """How windows follow each other at inference; nothing over slices."""
+        if self.dataset(dataset).spatial_axes == 2:
+            return {}
+        return {"window": self.parameters.sections.window.model_dump()}
 
     def metrics(self, cell: Cell, part: str) -> Path:
         """The scores of a cell on a part."""

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from arco.contracts import Context, Progress, Randomness, Trainable
 from arco.data.loading import Prepared, TrainingBatches
 from arco.device import choose_device, make_deterministic, reuse_memory
 from arco.errors import ArcoError
+from arco.history import History
 from arco.models.backbone import Backbone
 from arco.models.build import build_network, load_weights
 from arco.models.memory_format import channels_last
@@ -33,6 +34,7 @@ from arco.progress import Report
 from arco.provenance import provenance
 from arco.schedules import learning_rate_factor
 from arco.schema.training import Augmentation, Training
+from arco.validation import ValidationCurve
 
 LOG = logging.getLogger("arco")
 OUTPUTS = ("weights.safetensors", "history.csv", "settings.json")
@@ -50,6 +52,7 @@ class Job:
         pretrained: folder of the pretraining to start from, or None.
         out: folder of the results.
         resume: folder of checkpoints.
+        validation_list: case ids of the validation part; None for no validation curve.
     """
 
     settings: dict[str, Any]
@@ -59,6 +62,7 @@ class Job:
     pretrained: Path | None
     out: Path
     resume: Path
+    validation_list: Path | None = None
 
     def inputs(self) -> dict[str, Path]:
         """The files whose bytes decide the result."""
@@ -67,40 +71,9 @@ class Job:
             "training": self.training_list,
             "labeled": self.labeled_list,
             "pretrained": self.pretrained / "weights.safetensors" if self.pretrained else None,
+            "validation": self.validation_list,
         }
         return {name: path for name, path in named.items() if path is not None}
-
-
-@dataclass
-class History:
-    """Rows of history.csv: means of the logged scalars over the steps since the row before."""
-
-    rows: list[dict[str, float]] = field(default_factory=list)
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
-
-    def add(self, logs: Mapping[str, Tensor]) -> None:
-        """Take in the scalars of one step, without waiting for the device."""
-        for name, value in logs.items():
-            value = value.detach().double()
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.steps += 1
-
-    def close_row(self, progress: Progress, lr: float) -> None:
-        """End a row after the step that `progress` describes.
-
-        Raises:
-            ArcoError: a mean is not finite; training has diverged.
-        """
-        means = {name: (total / self.steps).item() for name, total in self.sums.items()}
-        wrong = [name for name, value in means.items() if not math.isfinite(value)]
-        if wrong:
-            raise ArcoError(
-                f"training diverged before step {progress.step + 1}: {wrong[0]} is not finite; "
-                "lower training.optimizer.lr"
-            )
-        self.rows.append({"step": progress.step + 1, "epoch": progress.epoch, "lr": lr, **means})
-        self.sums, self.steps = {}, 0
 
 
 def train(
@@ -165,6 +138,9 @@ class Run:
             self.batches.training_items / (sizes.labeled + sizes.unlabeled)
         )
         self.total = self.training.total_steps(self.steps_per_epoch)
+        self.validation: ValidationCurve | None = None
+        if job.validation_list is not None:  # before the seed, since to build a network takes some
+            self.validation = ValidationCurve(prepared, job.validation_list, settings, device)
         # Initial weights and dropout come from torch's global generator: layers take no other.
         torch.manual_seed(settings["seed"])
         on_gpu = device.type == "cuda"
@@ -238,7 +214,14 @@ class Run:
         self.history.add({"loss": output.loss, **output.logs})
         self.step += 1
         if self.step % self.training.log_every == 0 or self.step == self.total:
-            self.history.close_row(progress, lr)
+            self.history.close_row(progress, lr, self._measured())
+
+    def _measured(self) -> dict[str, float]:
+        """What the row that ends now says beside the means over its steps."""
+        if self.validation is None:
+            return {}
+        due = self.step == self.total or self.step % self.training.validate_every == 0
+        return {"validation_dice": self.validation.mean_dice(self.method.exported())} if due else {}
 
     def state(self) -> dict[str, Any]:
         """Everything that the remaining steps depend on."""

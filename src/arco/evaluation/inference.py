@@ -19,7 +19,6 @@ from arco.schema.training import Window
 _OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 
 
-@torch.inference_mode()
 def predict_volume(
     network: nn.Module,
     image: npt.NDArray[np.float32],
@@ -46,8 +45,33 @@ def predict_volume(
     Returns:
         Class indices over (z, y, x) of the native file.
     """
-    network.eval()
     size = plane_size(region or geometry)
+    labels = predict_slices(network, image, size, batch_slices=batch_slices, device=device)
+    return np.asarray(to_native(labels, geometry, size, region=region), dtype=np.uint8)
+
+
+@torch.inference_mode()
+def predict_slices(
+    network: nn.Module,
+    image: npt.NDArray[np.float32],
+    size: tuple[int, int],
+    *,
+    batch_slices: int,
+    device: torch.device,
+) -> npt.NDArray[np.uint8]:
+    """The predicted class of every pixel of the slices of a prepared image.
+
+    Args:
+        network: images [B, channels, H, W] to logits [B, C, H, W]; it is put into evaluation mode.
+        image: [channels, Z, H, W] float32; may be memory-mapped.
+        size: (H, W) of the slices that are wanted; those of the image or others.
+        batch_slices: slices the network sees at a time, a bound on memory.
+        device: where the network is.
+
+    Returns:
+        [Z, *size] class indices.
+    """
+    network.eval()
     labels = np.empty((image.shape[1], *size), dtype=np.uint8)
     for start in range(0, len(labels), batch_slices):
         part = slice(start, start + batch_slices)
@@ -55,7 +79,7 @@ def predict_volume(
         # Two thirds of the time, where the network's weights have the same memory format.
         slices = slices.to(device, memory_format=torch.channels_last)
         labels[part] = _classify(network(slices), size).cpu().numpy()
-    return np.asarray(to_native(labels, geometry, size, region=region), dtype=np.uint8)
+    return labels
 
 
 def plane_size(geometry: Geometry) -> tuple[int, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from arco.fields import Fraction, NonNegative, NonNegativeInt, Positive, PositiveInt, Settings
 
@@ -93,6 +93,8 @@ class Training(Settings):
 
     `max_iterations`, where it is not null, bounds a run that is counted in epochs.
     `mixed_precision` lets networks compute in bfloat16 on a GPU; a CPU always takes float32.
+    Every `validate_every` steps and at the end fine-tuning scores the validation part for
+    history.csv; 0 for never. A pretraining takes it over from nowhere.
     """
 
     epochs: PositiveInt
@@ -103,6 +105,7 @@ class Training(Settings):
     schedule: Schedule
     mixed_precision: bool
     log_every: PositiveInt
+<<<<<<< HEAD
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Optimizer steps of the whole run."""
@@ -110,3 +113,19 @@ class Training(Settings):
             return self.iterations
         steps = self.epochs * steps_per_epoch
         return steps if self.max_iterations is None else min(steps, self.max_iterations)
+=======
+    validate_every: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _validates_where_a_row_ends(self) -> Training:
+        if self.validate_every % self.log_every:
+            raise ValueError(
+                f"validate_every is {self.validate_every} but must be a multiple of log_every, "
+                f"{self.log_every}, since a row of history.csv ends there; change either"
+            )
+        return self
+
+    def tree(self) -> dict[str, Any]:
+        """Plain values, without what is off by default: jobs without it stay as they were."""
+        return self.model_dump(exclude_defaults=True)
+>>>>>>> h-loop
