@@ -14,18 +14,27 @@ from arco.errors import ArcoError
 
 @dataclass
 class History:
-    """Rows of history.csv: means of the logged scalars over the steps since the row before."""
+    """Rows of history.csv: means of the logged scalars over the steps since the row before.
+
+    A scalar that not every step logs has the mean over the steps that do, and no entry in a row
+    without any.
+    """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     sums: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names in the rows, in the order in which they first appear."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def add(self, logs: Mapping[str, Tensor]) -> None:
         """Take in the scalars of one step, without waiting for the device."""
         for name, value in logs.items():
             value = value.detach().double()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.steps += 1
+            self.counts[name] = self.counts.get(name, 0) + 1
 
     def close_row(
         self, progress: Progress, lr: float, measured: Mapping[str, float] | None = None
@@ -40,7 +49,7 @@ class History:
         Raises:
             ArcoError: a mean is not finite; training has diverged.
         """
-        means = {name: (total / self.steps).item() for name, total in self.sums.items()}
+        means = {name: (total / self.counts[name]).item() for name, total in self.sums.items()}
         wrong = [name for name, value in means.items() if not math.isfinite(value)]
         if wrong:
             raise ArcoError(
@@ -49,4 +58,4 @@ class History:
             )
         row = {"step": progress.step + 1, "epoch": progress.epoch, "lr": lr, **means}
         self.rows.append({**row, **(measured or {})})
-        self.sums, self.steps = {}, 0
+        self.sums, self.counts = {}, {}

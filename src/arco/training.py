@@ -24,6 +24,7 @@ from arco.contracts import Context, Progress, Randomness, Trainable
 from arco.data.loading import Prepared, TrainingBatches
 from arco.device import choose_device, make_deterministic, reuse_memory
 from arco.errors import ArcoError
+from arco.gradients import gradient_shares
 from arco.history import History
 from arco.models.backbone import Backbone
 from arco.models.build import build_network, load_weights
@@ -145,6 +146,7 @@ class Run:
         torch.manual_seed(settings["seed"])
         on_gpu = device.type == "cuda"
         self.method = channels_last(self._build_method().to(device).train(), planes=on_gpu)
+        self._trained = [p for p in self.method.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
         self.history = History()
         self.step = 0
@@ -207,11 +209,14 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         output = self.method.step(self.batches.next(), progress)
+        logs = {"loss": output.loss, **output.logs}
+        if self.training.gradients_every and self.step % self.training.gradients_every == 0:
+            logs |= gradient_shares(output.terms, self._trained)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(output.loss)
         self.optimizer.step()
         self.method.after_update(progress)
-        self.history.add({"loss": output.loss, **output.logs})
+        self.history.add(logs)
         self.step += 1
         if self.step % self.training.log_every == 0 or self.step == self.total:
             self.history.close_row(progress, lr, self._measured())
@@ -234,7 +239,7 @@ class Run:
             "history": {
                 "rows": self.history.rows,
                 "sums": self.history.sums,
-                "steps": self.history.steps,
+                "counts": self.history.counts,
             },
             "generators": {
                 name: generator.get_state()
@@ -263,7 +268,7 @@ class Run:
         """Write the results, the weights last."""
         weights, history, settings = outputs
         files.write_json(settings, {**self.job.settings, "channels": self.channels})
-        files.write_csv(history, self.history.rows, list(self.history.rows[-1]))
+        files.write_csv(history, self.history.rows, self.history.columns)
         exported = {
             name: tensor.detach().cpu().contiguous()
             for name, tensor in self.method.exported().items()

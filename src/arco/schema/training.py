@@ -94,7 +94,8 @@ class Training(Settings):
     `max_iterations`, where it is not null, bounds a run that is counted in epochs.
     `mixed_precision` lets networks compute in bfloat16 on a GPU; a CPU always takes float32.
     Every `validate_every` steps and at the end fine-tuning scores the validation part for
-    history.csv; 0 for never. A pretraining takes it over from nowhere.
+    history.csv; 0 for never. A pretraining takes it over from nowhere. Every `gradients_every`
+    steps the gradient of each term is compared with that of the supervised one; 0 for never.
     """
 
     epochs: PositiveInt
@@ -105,16 +106,8 @@ class Training(Settings):
     schedule: Schedule
     mixed_precision: bool
     log_every: PositiveInt
-<<<<<<< HEAD
-
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Optimizer steps of the whole run."""
-        if self.iterations is not None:
-            return self.iterations
-        steps = self.epochs * steps_per_epoch
-        return steps if self.max_iterations is None else min(steps, self.max_iterations)
-=======
     validate_every: NonNegativeInt = 0
+    gradients_every: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _validates_where_a_row_ends(self) -> Training:
@@ -128,4 +121,10 @@ class Training(Settings):
     def tree(self) -> dict[str, Any]:
         """Plain values, without what is off by default: jobs without it stay as they were."""
         return self.model_dump(exclude_defaults=True)
->>>>>>> h-loop
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimizer steps of the whole run."""
+        if self.iterations is not None:
+            return self.iterations
+        steps = self.epochs * steps_per_epoch
+        return steps if self.max_iterations is None else min(steps, self.max_iterations)
