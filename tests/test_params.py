@@ -180,7 +180,7 @@ def test_the_released_protocol_says_what_the_released_code_does(repository):
     assert acdc.intensity_percentiles == [0, 99]
     slices, volumes = loaded.learners[2].methods, loaded.learners[3].methods
     nesterov = {name for name, method in slices.items() if method.training.optimizer.nesterov}
-    assert nesterov == {"arco", "mona"}
+    assert nesterov == {"arco"}
     assert (slices["arco"].settings["width"], volumes["arco"].settings["width"]) == (496, 16)
     lengths = (slices["mt"].training.iterations, volumes["mt"].training.iterations)
     assert lengths == (30000, 6000)

@@ -7,11 +7,24 @@ import pytest
 import torch
 from small_methods import make_batch, start
 
-from arco.contracts import Progress
+from arco.contracts import IGNORE, Progress
+from arco.errors import ArcoError
+from arco.mixing import draw_rectangles
 from arco.views import apply_dihedral
 
 PROGRESS = Progress(0, 50, 10)
-FIRST_LOSSES = ("supervised", "unsupervised", "neighbor")
+FIRST_LOSSES = ("supervised", "unsupervised", "neighbor", "equivariance")
+LETTER = {"strong": None, "equivariance_weight": 0.0}
+"""Sec. E by the letter."""
+STILL = {
+    "rotation_degrees": 0.0,
+    "scale_min": 1.0,
+    "scale_max": 1.0,
+    "shift": 0.0,
+    "mirror": 0.0,
+    "jitter": 0.0,
+}
+UNCHANGED = {"jitter": 0.0, "blur_min": 0.0, "blur_max": 0.0, "deformation": 1.5}
 
 
 def after_two_steps(**changes):
@@ -33,6 +46,7 @@ def loss_gradients(name: str):
         lambda3=0.0,
         weak_threshold=0.0,
         strong_threshold=threshold,
+        **LETTER,
     )
     for _ in range(3):
         training.step()
@@ -89,13 +103,14 @@ def test_samplers_share_everything_of_the_first_step_but_the_contrast():
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
-    _, output = after_two_steps(lambda1=0.3, lambda2=0.5, lambda3=0.7)
+    _, output = after_two_steps(lambda1=0.3, lambda2=0.5, lambda3=0.7, equivariance_weight=2.0)
     logs = output.logs
     expected = (
         logs["supervised"]
         + 0.3 * logs["contrast"]
         + 0.5 * logs["unsupervised"]
         + 0.7 * logs["neighbor"]
+        + 2.0 * logs["equivariance"]
     )
     torch.testing.assert_close(output.loss.detach(), expected)
 
@@ -160,7 +175,7 @@ def test_out_of_frame_pixels_get_no_pseudo_label():
     ({"rotation": False, "flip": False}, {0}),
 ])  # fmt: skip
 def test_unlabeled_images_are_turned_no_further_than_the_loader_turns(augmentation, turned):
-    training = start("arco", augmentation=augmentation)
+    training = start("arco", augmentation=augmentation, **LETTER)
     batch = make_batch(0)
     codes = torch.arange(0, 8, 2)  # without the swap: these planes are not square
     inputs, seen = [], set()
@@ -175,3 +190,83 @@ def test_unlabeled_images_are_turned_no_further_than_the_loader_turns(augmentati
             (code,) = codes[(possible == view).flatten(1).all(dim=1)]
             seen.add(code.item())
     assert seen == turned
+
+
+def strong_own(method, labels):
+    """Where the next strong view keeps an image's own pixels; consumes no random number."""
+    state = method.view.generator.get_state()
+    own = draw_rectangles(len(labels), labels.shape[1:], method.view.generator)
+    method.view.generator.set_state(state)
+    return own
+
+
+def test_without_a_warp_there_is_nothing_to_pay():
+    for spline, free in ((STILL, True), ({**STILL, "rotation_degrees": 60.0}, False)):
+        training = start("arco", spline=spline, weak_threshold=0.0)
+        logs = training.method.step(make_batch(0), PROGRESS).logs
+        assert (logs["equivariance"].item() < 1e-6) == free
+
+
+def test_equivariance_is_left_out_at_weight_0():
+    without = start("arco", equivariance_weight=0.0).method.step(make_batch(0), PROGRESS)
+    assert "equivariance" not in without.logs
+
+
+def test_volumes_are_not_warped():
+    assert start("arco", axes=3).method.settings.equivariance_weight == 0
+    with pytest.raises(ArcoError, match=r"volumes\.methods\.arco\.equivariance_weight must be 0"):
+        start("arco", axes=3, equivariance_weight=1.0)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_images_labels_and_confidence_change_alike(axes, probability):
+    """Images that are their own labels: every pixel keeps its label and its confidence."""
+    training = start("arco", axes=axes, strong={**UNCHANGED, "probability": probability})
+    method = training.method
+    batch = make_batch(0, unlabeled=3, size=training.size)
+    targets = method.teach(batch)
+    labels = targets.labels.clone()
+    labels[2:] = torch.randint(0, 3, labels[2:].shape, generator=torch.Generator().manual_seed(0))
+    batch.images[2:, 0] = labels[2:] / 2
+    labels = labels[2:]
+    own = strong_own(method, labels)
+    strong = method.view(batch.unlabeled, labels, (labels + 1) / 4)
+    inside = strong.labels != IGNORE
+    torch.testing.assert_close(
+        strong.confidence[inside], (strong.labels[inside] + 1) / 4, atol=1e-6, rtol=0
+    )
+    if probability == 0.0:  # a deformed image is interpolated, its labels are not
+        torch.testing.assert_close(strong.images[:, 0], strong.labels / 2)
+        assert inside.all()
+        assert torch.equal(strong.labels, labels.where(own, labels.roll(-1, 0)))
+    else:
+        blurred = (strong.images[:, 0] - strong.labels / 2)[inside].abs().mean()
+        assert 0 < blurred < 0.4
+
+
+def test_strong_images_differ_from_the_weak_ones_and_labeled_ones_do_not():
+    training = start("arco")
+    seen = []
+    training.method.student.encoder.register_forward_pre_hook(lambda _, i: seen.append(i[0]))
+    batch = make_batch(0)
+    training.method.step(batch, PROGRESS)
+    strong, plain, warped = seen
+    assert torch.equal(strong[:2], batch.labeled) and torch.equal(plain, batch.images)
+    assert not torch.equal(strong[2:], batch.unlabeled) and not torch.equal(warped, plain)
+
+
+def test_the_mixed_image_s_embedding_is_mixed_from_its_parts():
+    training = start("arco", strong={**UNCHANGED, "probability": 0.0})
+    method = training.method
+    batch = make_batch(0)
+    targets = method.teach(batch)
+    own = strong_own(method, targets.labels[2:])
+    method.step(batch, PROGRESS)
+    (bank,) = method.neighbors.bank.contents()
+    teacher = method.contrast.teacher_head.module.over(targets.features)
+    maps = teacher.images(slice(2, None)).pooled(method.neighbors.pooled_size)
+    share = method.view._pool(own.float().unsqueeze(1))
+    expected = (share * maps + (1 - share) * maps.roll(-1, 0)).flatten(1)
+    expected = torch.nn.functional.normalize(expected, dim=1)
+    torch.testing.assert_close(bank, expected, atol=1e-5, rtol=1e-4)

@@ -20,15 +20,14 @@ from arco.models.teacher import Teacher
 METHODS = registry.names("methods")
 UNSUPERVISED_WEIGHTS = {
     "action": ("contrast_weight", "unsupervised_weight"),
-    "arco": ("lambda1", "lambda2", "lambda3"),
+    "arco": ("lambda1", "lambda2", "lambda3", "equivariance_weight"),
     "dct": ("weight", "adversarial_weight"),
-    "mona": ("lambda1", "lambda2", "lambda3", "equivariance_weight"),
     "supervised": (),
 }
 """Settings that switch off all but supervision; `weight` where nothing else is said."""
 
 DRAWING = (
-    "action", "arco", "cct", "dct_rot", "ict", "mona", "mt", "ssnet", "uamt", "urpc",
+    "action", "arco", "cct", "dct_rot", "ict", "mt", "ssnet", "uamt", "urpc",
 )  # fmt: skip
 """Methods whose noise, views, mixes or draws belong to the place of an image in its batch."""
 

@@ -22,7 +22,7 @@ UNPERTURBED = {
 }
 """Settings without the random numbers that belong to the place of an image in its batch."""
 
-MIXING = ("action", "arco", "ict", "mona")
+MIXING = ("action", "arco", "ict")
 """Methods whose mixes, views and draws always belong to that place."""
 
 pytestmark = pytest.mark.parametrize("axes", [2, 3], ids=["slices", "volumes"])
