@@ -20,11 +20,14 @@ _INFINITE = float("inf")
 def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
     """The signal of each tissue in one patient's scan, as around a heart in short-axis slices.
 
-    But blood without oxygen is darker: scans of the whole heart prepare for that (T2) to show the
-    coronary arteries.
+    But scans of the whole heart prepare the signal to show the coronary arteries: blood without
+    oxygen is darker (T2), and fat is suppressed, in some scans more than in others.
     """
     tissues = thorax.draw_tissues(rng)
-    return tissues | {"right_blood": tissues["blood"] * rng.uniform(0.7, 0.9)}
+    return tissues | {
+        "right_blood": tissues["blood"] * rng.uniform(0.7, 0.9),
+        "fat": rng.uniform(0.15, 1.0),
+    }
 
 
 def draw_surroundings(rng: np.random.Generator, heart: WholeHeart) -> list[Organ]:
@@ -33,7 +36,8 @@ def draw_surroundings(rng: np.random.Generator, heart: WholeHeart) -> list[Organ
         *_chest(rng),
         *_lung_vessels(rng),
         *_abdomen(rng),
-        *_behind(rng),
+        *_airways(rng),
+        *_behind(rng, heart),
         *_veins(rng, heart),
     ]
 
@@ -62,9 +66,9 @@ def _chest(rng: np.random.Generator) -> list[Organ]:
 
 def _lung_vessels(rng: np.random.Generator) -> list[Organ]:
     """Bright branches of all directions in the lungs."""
-    count = 28
+    count = 30
     sides = rng.choice((-1.0, 1.0), size=count)
-    starts = rng.uniform((44, -45, -55), (85, 60, 60), size=(count, 3))
+    starts = rng.uniform((44, -50, -60), (95, 65, 75), size=(count, 3))
     starts[:, 0] *= sides
     ends = starts + rng.normal(0, 16, size=(count, 3))
     radii = rng.uniform(1.0, 3.2, size=count)
@@ -94,19 +98,31 @@ def _abdomen(rng: np.random.Generator) -> list[Organ]:
     ]
 
 
-def _behind(rng: np.random.Generator) -> list[Organ]:
-    """Descending aorta, as bright and as round as the ascending one, and the esophagus."""
+def _airways(rng: np.random.Generator) -> list[Organ]:
+    """The windpipe down to where it forks, and the two bronchi."""
+    fork = rng.normal((0, 42, 60), 2)
+    ends = ((0, 44, 110), (-50, 46, 36), (50, 50, 40))
+    return [Tube("air", _point(fork), end, (7, 7 if end[0] == 0 else 4)) for end in ends]
+
+
+def _behind(rng: np.random.Generator, heart: WholeHeart) -> list[Organ]:
+    """The esophagus, and the aorta's arch and descent, as bright and as round as its ascent."""
     x, y = rng.normal((26, 64), 2.5)
     lean = rng.normal(-4, 3)
     radius = rng.uniform(9.5, 12.5)
     gullet = rng.normal((4, 61), 2.5)
+    start = heart.aorta[1].end_mm
+    top = (0.5 * (start[0] + x), 0.5 * (start[1] + y) - 5, start[2] + rng.uniform(0, 6))
+    end = (x + lean, y, start[2] - 8)
+    aorta = (((x, y, -110), end, radius), (end, top, radius + 1), (top, start, radius + 2))
     return [
-        *(
-            Tube(tissue, (x, y, -110), (x + lean, y, 110), (size, size))
-            for tissue, size in (("muscle", radius + ARTERY_WALL_MM), ("blood", radius))
-        ),
         Tube("muscle", (*gullet, -110), (*gullet, 110), (6, 6)),
         Tube("stomach", (*gullet, -110), (*gullet, 110), (2, 2)),
+        *(
+            Tube(tissue, first, last, (size + wall, size + wall))
+            for tissue, wall in (("muscle", ARTERY_WALL_MM), ("blood", 0.0))
+            for first, last, size in aorta
+        ),
     ]
 
 

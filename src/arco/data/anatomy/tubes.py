@@ -29,15 +29,21 @@ class Tube:
 
     def distance_mm(self, grid: Grid) -> Volume:
         """[*S] float32, distance from the surface, negative inside."""
-        start, end = np.array(self.start_mm), np.array(self.end_mm)
-        axis = (end - start).astype(np.float32)
-        relative = grid.position_mm - start.astype(np.float32).reshape(3, 1, 1, 1)
-        along = np.tensordot(axis, relative, axes=1) / np.float32(axis @ axis)
-        along = np.clip(along, 0, 1)
-        relative -= axis.reshape(3, 1, 1, 1) * along
+        start = np.array(self.start_mm)
+        axis = np.array(self.end_mm) - start
+        length = axis @ axis
+        along = np.tensordot((axis / length).astype(np.float32), grid.position_mm, axes=1)
+        along -= np.float32(start @ axis / length)
+        np.clip(along, 0, 1, out=along)
+        squares = np.zeros_like(along)
+        for position, origin, step in zip(grid.position_mm, start, axis, strict=True):
+            offset = position - np.float32(origin)
+            offset -= np.float32(step) * along
+            squares += np.square(offset, out=offset)
         first, last = self.radii_mm
-        radius = np.float32(first) + np.float32(last - first) * along
-        return np.asarray(np.sqrt(np.square(relative).sum(axis=0)) - radius, dtype=np.float32)
+        along *= np.float32(last - first)
+        along += np.float32(first)
+        return np.asarray(np.sqrt(squares, out=squares) - along, dtype=np.float32)
 
 
 class Organ(Protocol):

@@ -8,6 +8,7 @@ is about as bright.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,13 +65,14 @@ class WholeHeart:
     Attributes:
         base_mm, axis: a point of the valves' plane, and the direction from it to the apex.
         cavity, muscle: inner and outer surface of the left ventricle, cut off at the base.
+        papillaries: muscles in that cavity, which its label counts as blood.
         right: the right ventricle, which the left one dents to a crescent.
         outflow: the piece of it that leads to the pulmonary artery.
         left_atrium, roof: two bodies that blend into one.
         appendage: the left atrium's blind sac.
         vestibule: the piece of it that leads to the mitral valve.
         right_atrium: the right one.
-        aorta: its root and the piece above.
+        aorta: its root and the piece above, up to the arch.
         aorta_top_mm: the height where its label ends.
         trunk: the pulmonary artery from its valve to where it forks.
         branches: the right and the left pulmonary artery.
@@ -82,6 +84,7 @@ class WholeHeart:
     axis: Point
     cavity: Spheroid
     muscle: Spheroid
+    papillaries: tuple[Tube, Tube]
     right: Spheroid
     outflow: Tube
     left_atrium: Ellipsoid
@@ -117,11 +120,16 @@ def draw_whole_heart(rng: np.random.Generator) -> WholeHeart:
     x, y, z = fork.tolist()
     origin = (x, y + 4, z)
     narrow = rng.uniform(12, 14.5)
+    arch = bend + np.array((0.12, 0.06, 1)) * rng.uniform(36, 50)
     return WholeHeart(
         base_mm=_point(base),
         axis=_point(axis),
         cavity=Spheroid(_point(center), _point(axis), half, radius),
         muscle=Spheroid(_point(center), _point(axis), half + 0.8 * wall, outer),
+        papillaries=(
+            _draw_papillary(rng, center, axis, radius * (0.75 * up - 0.3 * to_right)),
+            _draw_papillary(rng, center, axis, radius * (-0.75 * up - 0.1 * to_right)),
+        ),
         right=Spheroid(_point(right), _point(axis), half * rng.uniform(0.9, 1), outer * 0.98),
         outflow=Tube("right_blood", _point(right - 10 * axis), _point(valve), (20, narrow + 1)),
         left_atrium=Ellipsoid("blood", _point(atrium), _point(size), rng.normal(0.1, 0.15)),
@@ -136,9 +144,9 @@ def draw_whole_heart(rng: np.random.Generator) -> WholeHeart:
         ),
         aorta=(
             Tube("blood", _point(root), _point(bend), (wide + 1, wide)),
-            Tube("blood", _point(bend), (bend[0] + 8, bend[1] + 4, 110), (wide, wide * 0.9)),
+            Tube("blood", _point(bend), _point(arch), (wide, wide * 0.9)),
         ),
-        aorta_top_mm=atrium[2] + size[2] + rng.uniform(13, 16),
+        aorta_top_mm=atrium[2] + size[2] + rng.uniform(20, 27),
         trunk=Tube("right_blood", _point(valve), _point(fork), (narrow, narrow)),
         branches=(
             Tube("right_blood", origin, (-60, 24, 42), (narrow * 0.8, 7)),
@@ -158,15 +166,24 @@ def _draw_axes(rng: np.random.Generator) -> tuple[Vector, Vector, Vector]:
     return axis, to_right, up * np.sign(up[2])
 
 
+def _draw_papillary(rng: np.random.Generator, center: Vector, axis: Vector, side: Vector) -> Tube:
+    """A muscle that stands on the wall near the apex and ends free in the cavity."""
+    foot, tip = center + rng.uniform(12, 20) * axis + side, center - 4 * axis + 0.65 * side
+    return Tube("myocardium", _point(foot), _point(tip), (rng.uniform(3, 5), rng.uniform(2, 3)))
+
+
 def paint_whole_heart(
-    heart: WholeHeart, signal: Volume, tissues: dict[str, float], grid: Grid
+    heart: WholeHeart,
+    images: Sequence[Volume],
+    tissues: Sequence[Mapping[str, float]],
+    grid: Grid,
 ) -> npt.NDArray[np.int16]:
-    """Paint the heart over what is around it.
+    """Paint the heart over what is around it, into several images of one anatomy.
 
     Args:
         heart: the patient's.
-        signal: [*S] float32, painted in place.
-        tissues: signal of `blood`, `right_blood`, `myocardium`, `fat`.
+        images: [*S] float32 each, painted in place.
+        tissues: signal of `blood`, `right_blood`, `myocardium`, `fat` in each image.
         grid: the positions of the voxels.
 
     Returns:
@@ -179,9 +196,12 @@ def paint_whole_heart(
         layers.append((surfaces[name] - wall_mm, "myocardium"))
     layers.append((surfaces["myo"], "myocardium"))
     layers += [(surfaces[name], tissue) for name, tissue in _BLOOD.items()]
+    papillaries = np.minimum(*(tube.distance_mm(grid) for tube in heart.papillaries))
+    layers.append((np.maximum(papillaries, surfaces["lv"]), "myocardium"))
     for distance_mm, tissue in layers:
         share = coverage(np.asarray(distance_mm, np.float32), grid.pixel_mm)
-        paint(signal, share, tissues[tissue])
+        for image, signal in zip(images, tissues, strict=True):
+            paint(image, share, signal[tissue])
     label = np.zeros(grid.shape, dtype=np.int16)
     above_mm = grid.position_mm[2] - np.float32(heart.aorta_top_mm)
     beside_mm = heart.trunk.distance_mm(grid) - np.float32(heart.sleeve_mm)
