@@ -1,4 +1,4 @@
-"""The formulas of the method cards, written plainly from their text.
+"""The published formulas of the baselines, written plainly.
 
 Nothing here comes from the package: a mistake there must not be repeated here. Pixels that do not
 count are left out of lists, where the package multiplies by masks.
@@ -74,7 +74,7 @@ def quarter_turns(maps: Tensor, count: int) -> Tensor:
 
 
 def signed_distances(labels: Tensor, classes: int) -> Tensor:
-    """Card 6.4: negative inside, positive outside, each over its largest; 0 on the inner rim."""
+    """Negative inside, positive outside, each over its largest; 0 on the inner rim (DTC)."""
     maps = torch.empty(len(labels), classes - 1, *labels.shape[1:])
     for image, own in zip(labels, maps, strict=True):
         for c in range(1, classes):

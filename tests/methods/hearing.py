@@ -1,8 +1,8 @@
 """Methods on one late step, with every call of every module overheard.
 
-A composition test hears what networks were shown and what they answered, with its graph, makes the
-terms of the method's card of it by hand, and compares: values, their weighted sum, and the gradient
-of that sum at every parameter. So it sees a target that is not detached as well as a wrong weight.
+A composition test hears what networks were shown and what they answered, graph included. From that
+it makes the method's terms by hand, and compares values, weighted sum, and the gradient of each at
+every parameter. So it notices a target that is not detached as well as a wrong weight.
 """
 
 from __future__ import annotations
@@ -196,6 +196,8 @@ def hear(method: Trainable, batch: Batch, progress: Progress = LATE) -> Heard:
 
     with mock.patch.object(StepOutput, "of", told):
         output = method.step(batch, progress)
+    # A search for a direction or an adversarial example must leave no gradient behind.
+    assert all(weight.grad is None for weight in method.parameters())
     return Heard(method, batch, calls, output, terms or {"supervised": output.loss})
 
 

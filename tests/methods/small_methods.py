@@ -108,6 +108,7 @@ def start(
     axes: int = 2,
     dropout: float = 0.0,
     augmentation: dict[str, Any] | None = None,
+    pretrained: dict[str, Tensor] | None = None,
     settings: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Training:
@@ -127,7 +128,7 @@ def start(
             if axes == 2
             else VNet(1, classes, CHANNELS, dropout)
         ),
-        pretrained=None,
+        pretrained=pretrained,
         classes=classes,
         spatial_axes=axes,
         image_size=size_of(name, axes),

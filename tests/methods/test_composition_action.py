@@ -65,7 +65,7 @@ def pasted(maps, own):
 
 
 def represented(weights, features):
-    """The head of the cards: levels joined, mixed, raised; at every pixel, [n, D]."""
+    """The representation head by its definition, at every pixel, [n, D]."""
     *inner, last = weights
     inner = [weight + torch.eye(len(weight)) for weight in inner]
     maps = None
@@ -73,7 +73,7 @@ def represented(weights, features):
         if maps is not None:
             mode, size = INTERPOLATION[level.ndim - 2], level.shape[2:]
             raised = functional.interpolate(maps, size, mode=mode, align_corners=True)
-            level = torch.cat([raised, level], dim=1)  # noqa: PLW2901 - as the card has it
+            level = torch.cat([raised, level], dim=1)
         maps = torch.einsum("oi,bi...->bo...", weight, level)
     return maps.movedim(1, -1).flatten(0, -2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from by_hand import dice, log_probs, probs, rows, signed_distances, squares, supervised
+from by_hand import dice, log_probs, probs, signed_distances, squares, supervised
 from hearing import LABELED, LATE, TRAINED, awake, compare, hear, uneven_batch
 
 AXES = pytest.mark.parametrize("axes", [2, 3], ids=["slices", "volumes"])
@@ -92,7 +92,7 @@ def test_sassnet(axes):
 @pytest.mark.parametrize("name", NETWORKS)
 @AXES
 def test_the_critic_takes_two_steps_of_adam(name, axes):
-    """Cards 4.5 and 11.5: after the update, on answers of the new network in evaluation mode."""
+    """After the update, on answers of the new network in evaluation mode, as in SSL4MIS."""
     method, twin = awake(name, axes), awake(name, axes)
     first, second = (torch.zeros(()) for _ in range(2))
     for count in (1, 2):
@@ -103,6 +103,8 @@ def test_the_critic_takes_two_steps_of_adam(name, axes):
         twin.load_state_dict(method.state_dict())
         dropped = torch.get_rng_state()
         method.after_update(LATE)
+        same = zip(*(m.student.state_dict().values() for m in (method, twin)), strict=True)
+        assert all(torch.equal(own, before) for own, before in same)
         seen, judged = heard.passes(NETWORKS[name])[-1], heard.calls[CRITIC][-1]
         assert torch.equal(seen.images, heard.batch.images)
         assert seen.mode == "eval none"
@@ -116,6 +118,23 @@ def test_the_critic_takes_two_steps_of_adam(name, axes):
         mean, scale = first / (1 - 0.9**count), (second / (1 - 0.99**count)).sqrt() + 1e-8
         moved = flat(method.adversary.discriminator) - flat(twin.adversary.discriminator)
         torch.testing.assert_close(moved, -1e-4 * mean / scale, rtol=0.02, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_critic_learns_even_where_its_verdict_weighs_nothing(name):
+    method = awake(name, 2, weight=0.0)
+    before = flat(method.adversary.discriminator)
+    method.step(uneven_batch(name, 2), LATE)
+    method.after_update(LATE)
+    assert not torch.equal(flat(method.adversary.discriminator), before)
+
+
+@pytest.mark.parametrize("name", ["dtc", "sassnet"])
+def test_the_distance_head_is_one_layer_and_not_exported(name):
+    method = awake(name, 2)
+    own = {key for key in method.state_dict() if key.startswith("tasks.")}
+    exported = {f"tasks.network.{key}" for key in method.exported()}
+    assert own - exported == {"tasks.distance_head.weight", "tasks.distance_head.bias"}
 
 
 @torch.no_grad()

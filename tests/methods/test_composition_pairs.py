@@ -112,3 +112,10 @@ def test_dct_resists_from_its_start_on():
             0.37 * logs["agreement"] + 0.21 * logs["resistance"]
         )
         torch.testing.assert_close(heard.output.loss.detach(), expected)
+
+
+@pytest.mark.parametrize("name", ["cps", "dct"])
+def test_the_networks_start_from_different_weights(name):
+    method = awake(name, 2)
+    pairs = zip(method.student.parameters(), method.peer.parameters(), strict=True)
+    assert not any(torch.equal(one, other) for one, other in pairs if one.ndim > 1)

@@ -21,7 +21,7 @@ def step(axes, **changes):
 
 
 def distance(first, second, frame):
-    """Card 14.4: mean over classes of 1 - 2 sum(p q) / (sum(p^2) + sum(q^2))."""
+    """Mean over classes of 1 - 2 sum(p q) / (sum(p^2) + sum(q^2))."""
     p, q = rows(first, frame), rows(second, frame)
     return (1 - 2 * (p * q).sum(dim=0) / ((p**2).sum(dim=0) + (q**2).sum(dim=0))).mean()
 

@@ -6,17 +6,18 @@ import math
 
 import pytest
 import torch
-from scipy.stats import beta
-from by_hand import probs, rows, squares, supervised
+from by_hand import probs, squares, supervised
 from hearing import LABELED, TAUGHT, TRAINED, awake, compare, hear, uneven_batch
+from scipy.stats import beta
 
 from arco.contracts import Progress
+from arco.errors import ArcoError
 
 AXES = pytest.mark.parametrize("axes", [2, 3], ids=["slices", "volumes"])
 
 
 def is_clipped_noise(noise, deviation):
-    """Normal, of mean 0, cut off at two deviations (4.55 % lie there): card 9.3, by five errors."""
+    """Normal, cut off at two deviations, where 4.55 % lie; each within five standard errors."""
     unit, error = noise / deviation, 5 / math.sqrt(noise.numel())
     at_limit = (unit.abs() > 1.999).float().mean()
     return (
@@ -46,7 +47,7 @@ def test_mt(axes):
 
 
 def test_mt_waits():
-    """Before its start the loss is the supervised one alone, and the term is logged all the same."""
+    """Until its start the loss is the supervised one alone; the term is logged all the same."""
     for step, waits in ((24, True), (25, False)):
         heard = hear(awake("mt", 2), uneven_batch("mt", 2), Progress(step, 50, 10))
         logs = heard.output.logs
@@ -99,7 +100,7 @@ def test_ict(axes):
     assert (student.mode, teacher.mode) == (TRAINED, TAUGHT)
     mixed, gaps = student.images[LABELED:], (second - first).flatten(1)
     shares = ((mixed - first).flatten(1) * gaps).sum(dim=1) / (gaps**2).sum(dim=1)
-    assert ((0.02 < shares) & (shares < 0.98)).all() and shares[0] != shares[1]
+    assert ((shares > 0.02) & (shares < 0.98)).all() and shares[0] != shares[1]
     shares = shares.view(-1, *[1] * (axes + 1))
     torch.testing.assert_close(mixed, (1 - shares) * first + shares * second)
     target = probs(teacher.logits)
@@ -119,7 +120,7 @@ def test_ict(axes):
 
 @pytest.mark.parametrize("concentration", [0.2, 1.0, 5.0])
 def test_shares_of_ict_follow_its_beta_distribution(concentration):
-    """Counted in the middle half, where 17 % lie at 0.2 (card 8.6)."""
+    """Counted in the middle half, where 17 % lie at the default of 0.2."""
     middle = 1 - 2 * beta.cdf(0.25, concentration, concentration)
     heard = hear(
         awake("ict", 2, concentration=concentration), uneven_batch("ict", 2, unlabeled=800)
@@ -134,7 +135,7 @@ def test_shares_of_ict_follow_its_beta_distribution(concentration):
 @pytest.mark.parametrize("name", ["mt", "uamt", "ict", "action"])
 @pytest.mark.parametrize("step", [0, 40, 48])
 def test_teachers_average_their_students(name, step):
-    """Card 0.4: min(1 - 1 / (t + 1), a) of the teacher stays, parameters only; ACTION's: always a."""
+    """min(1 - 1 / (t + 1), a) of the teacher stays, in ACTION always a; parameters alone move."""
     method = awake(name, 2, ema_decay=0.975)
     pairs = [(method.student, method.teacher.module)]
     if name == "action":
@@ -154,3 +155,20 @@ def test_teachers_average_their_students(name, step):
         ):
             torch.testing.assert_close(own, kept * was + (1 - kept) * theirs)
         assert all(map(torch.equal, teacher.buffers(), statistics))
+
+
+@pytest.mark.parametrize("name", ["mt", "uamt", "ict"])
+def test_the_teacher_is_exported_with_the_student_s_statistics_where_it_is_tested(name):
+    method = awake(name, 2, tested="teacher")
+    hear(method, uneven_batch(name, 2, unlabeled=4))
+    exported, student = method.exported(), method.student.state_dict()
+    teacher = method.teacher.module.state_dict()
+    for key, value in exported.items():
+        statistic = "running" in key or "num_batches" in key
+        assert torch.equal(value, student[key] if statistic else teacher[key])
+    assert set(awake(name, 2).exported()) == set(exported)
+
+
+def test_a_single_unlabeled_image_cannot_be_mixed():
+    with pytest.raises(ArcoError, match=r"training\.batch\.unlabeled"):
+        hear(awake("ict", 2), uneven_batch("ict", 2, unlabeled=1))

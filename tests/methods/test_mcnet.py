@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_methods import make_batch, start
+from small_methods import start
 
-from arco.contracts import Progress
 from arco.losses.segmentation import dice_loss
 
 
@@ -15,22 +14,6 @@ def test_the_decoders_differ_in_how_they_climb():
     volumes = start("mcnet", axes=3).method
     assert volumes.second_decoder.decoder.climbs[0].upsampling == "linear"
     assert volumes.student.decoder.climbs[0].upsampling == "transposed"
-
-
-@pytest.mark.parametrize(("dice", "whole"), [("squared", True), ("foreground", False)])
-def test_each_decoder_is_supervised_by_half_a_dice_loss(dice, whole):
-    method = start("mcnet", dice=dice, supervised_weight=0.5).method.eval()
-    batch = make_batch(0)
-    encoded = method.student.encode(batch.images)
-    decoders = [
-        method.student.classify(method.student.decode(encoded)[-1]),
-        method.second_decoder(encoded),
-    ]
-    losses = [
-        dice_loss(logits[:2], batch.labels, squared=whole, background=whole) for logits in decoders
-    ]
-    output = method.step(batch, Progress(0, 50, 10))
-    torch.testing.assert_close(output.logs["supervised"], (sum(losses) / 2).detach())
 
 
 def test_plain_dice_of_the_foreground_by_hand():
