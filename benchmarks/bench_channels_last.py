@@ -1,42 +1,53 @@
 """Channels-last against contiguous memory on a CPU: training steps, forward passes.
 
-One thread, formats interleaved, medians of ratios within a round. The figures decide what
-training, `arco.models.teacher` and evaluation use: channels last for volumes, and over slices for
-forward passes without gradient.
+One thread, both formats take turns, medians of ratios within a round. The figures decide what
+training, `arco.models.teacher` and evaluation use: channels last for volumes in training, and for
+forward passes without gradient over slices. These have a target.
 
-    python benchmarks/bench_channels_last.py [--rounds 15]
+    python benchmarks/bench_channels_last.py [--quick] [--rounds 15]
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from harness import (
+    Table,
+    at_least,
+    command_line,
+    median_ratio,
+    milliseconds,
+    one_thread,
+    read,
+    take_turns,
+)
 from torch import Tensor
 
-from arco.device import make_deterministic, reuse_memory
 from arco.losses.segmentation import supervised_loss
 from arco.models.memory_format import channels_last
 from arco.models.unet import UNet
 from arco.models.vnet import VNet
 
 CLASSES = 4
-CASES = (  # network, first channels, images, size
+TARGET = at_least(1.2)
+USED = {("UNet", "forward pass"), ("VNet", "training step")}
+
+Case = tuple[type[UNet | VNet], int, int, tuple[int, ...]]
+"""Network, channels of its first level, images, their size."""
+
+FULL: tuple[Case, ...] = (
     (UNet, 8, 8, (64, 64)),
     (UNet, 16, 8, (256, 256)),
     (VNet, 8, 6, (32, 48, 32)),
     (VNet, 16, 2, (48, 64, 64)),
 )
-TARGET = 1.2
+QUICK: tuple[Case, ...] = ((UNet, 2, 2, (32, 32)), (VNet, 2, 2, (16, 32, 16)))
 
 
-def make_runs(
-    network_class: type[UNet | VNet], base: int, count: int, size: tuple[int, ...], *, last: bool
-) -> tuple[Callable[[], None], Callable[[], Tensor]]:
+def make_runs(case: Case, *, last: bool) -> dict[str, Callable[[], object]]:
     """A training step, and a forward pass in evaluation mode without gradient."""
+    network_class, base, count, size = case
     torch.manual_seed(0)
     network = network_class(1, CLASSES, [base * 2**level for level in range(5)])
     if last:
@@ -55,37 +66,27 @@ def make_runs(
     def infer() -> Tensor:
         return network.eval()(images)
 
-    return train, infer
+    return {"training step": train, "forward pass": infer}
 
 
-def compare(label: str, runs: dict[str, Callable[[], object]], rounds: int) -> None:
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(rounds + 1):
-        for name, run in runs.items():
-            start = time.process_time()
-            run()
-            if turn:  # the first round warms up
-                times[name].append(time.process_time() - start)
-    plain, last = times["contiguous"], times["channels last"]
-    gain = statistics.median(a / b for a, b in zip(plain, last, strict=True))
-    seconds = {name: f"{1000 * statistics.median(values):.0f} ms" for name, values in times.items()}
-    print(f"{label}: {seconds}, channels last is {gain:.2f}x as fast (target {TARGET})")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    make_deterministic(torch.device("cpu"), threads=1)
-    reuse_memory()
-    for network_class, base, count, size in CASES:
-        made = {
-            name: make_runs(network_class, base, count, size, last=name == "channels last")
-            for name in ("contiguous", "channels last")
-        }
-        label = f"{network_class.__name__}, {base} first channels, {count} x {size}"
-        for index, what in enumerate(("training step", "forward pass")):
-            compare(f"{label}, {what}", {name: runs[index] for name, runs in made.items()}, rounds)
+def main(argv: Sequence[str] | None = None) -> None:
+    options = read(command_line(__doc__), argv, rounds=15)
+    one_thread()
+    table = Table("channels last, how many times as fast as contiguous", quick=options.quick)
+    for case in QUICK if options.quick else FULL:
+        network_class, base, count, size = case
+        formats = {"contiguous": False, "channels last": True}
+        made = {name: make_runs(case, last=last) for name, last in formats.items()}
+        for what in ("training step", "forward pass"):
+            runs = {name: made[name][what] for name in formats}
+            times = take_turns(runs, options.rounds)
+            network, shape = network_class.__name__, " x ".join(map(str, size))
+            table.row(
+                f"{network}, {base} first channels, {count} images of {shape}, {what}",
+                ", ".join(f"{name} {milliseconds(found)}" for name, found in times.items()),
+                median_ratio(times["contiguous"], times["channels last"]),
+                TARGET if (network, what) in USED else None,
+            )
 
 
 if __name__ == "__main__":

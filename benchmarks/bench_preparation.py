@@ -1,44 +1,48 @@
 """Seconds and memory that preparing one scan as large as those of LiTS takes, on one core.
 
-    python benchmarks/bench_preparation.py [--slices 300]
+    python benchmarks/bench_preparation.py [--quick] [--slices 300]
 
 A case of 512 x 512 x 300 int16 voxels with a label map, once as .nii and once as .nii.gz, becomes
 slices of 256 x 256, truncated to [-200, 250] Hounsfield units; once more as .nii.gz with its axes
 turned (RAS, as many public copies are) and labels of type float64, which is the worst that is read.
 Each is prepared in a fresh process, whose highest memory is told. Imports and checksums count.
+Ratios are to 20 s and 3 GB. With several rounds each is prepared so often, and medians are told.
 """
 
 from __future__ import annotations
 
-import argparse
-import resource
+import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from harness import Table, at_most, command_line, ignore_progress, peak_megabytes, read
 
 from arco.data.cases import RawCase
 from arco.data.conversion import PreparationSettings
 from arco.data.preparation import prepare_dataset
 
-SIDE = 512
+SIDE, QUICK_SIDE = 512, 48
+QUICK_SLICES = 6
 SPACING_MM = (0.77, 0.77, 1.5)
 CLASSES = {"background": 0, "liver": 1, "tumor": 2}
 SETTINGS = PreparationSettings(CLASSES, (256, 256), (-200.0, 250.0), 1)
-TARGET_SECONDS, TARGET_GB = 20.0, 3.0
+SECONDS, GIGABYTES = 20.0, 3.0
+TARGET = at_most(1)
 CASES = {"nii": "LPS", "nii.gz": "LPS", "turned.nii.gz": "RAS"}
 
 
-def write_case(folder: Path, slices: int, ending: str, orientation: str) -> None:
-    """Write a body with noise and textured organs, [slices, 512, 512], and its label map."""
+def write_case(folder: Path, side: int, slices: int, ending: str, orientation: str) -> None:
+    """Write a body with noise and textured organs, [slices, side, side], and its label map."""
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
-    image = np.empty((slices, SIDE, SIDE), dtype=np.int16)
-    labels = np.empty((slices, SIDE, SIDE), dtype=np.uint8)
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    image = np.empty((slices, side, side), dtype=np.int16)
+    labels = np.empty((slices, side, side), dtype=np.uint8)
     for index in range(slices):
         height = 2 * index / slices - 1
         liver = (x + 0.3) ** 2 / 0.16 + (y + 0.05) ** 2 / 0.09 + height**2 / 0.5 < 1
@@ -56,47 +60,47 @@ def write_case(folder: Path, slices: int, ending: str, orientation: str) -> None
         sitk.WriteImage(scan, str(folder / f"{name}.{ending}"))
 
 
-def ignore(*_: int) -> None:
-    """A report of progress that nobody reads."""
-
-
-def prepare(folder: Path, ending: str, results: Connection) -> None:
-    """Prepare one case and report the process's highest memory in bytes."""
+def prepare(folder: Path, out: Path, ending: str, results: Connection) -> None:
+    """Prepare one case and report the process's highest memory in MiB."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     case = RawCase("case", "case", (folder / f"image.{ending}",), folder / f"label.{ending}")
-    out = folder / f"out-{ending}"
-    prepare_dataset([case], folder, out, SETTINGS, source="raw", workers=1, report=ignore)
-    results.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    prepare_dataset([case], folder, out, SETTINGS, source="raw", workers=1, report=ignore_progress)
+    results.send(peak_megabytes())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--slices", type=int, default=300)
-    options = parser.parse_args()
+def measure(folder: Path, out: Path, ending: str) -> tuple[float, float]:
+    """Seconds that a fresh process takes for one case, and its highest memory in MiB."""
     context = get_context("spawn")
-    print("| file | seconds | target | peak memory, GB | target |")
-    print("|---|---|---|---|---|")
+    receiver, sender = context.Pipe(duplex=False)
+    start = time.perf_counter()
+    process = context.Process(target=prepare, args=(folder, out, ending, sender))
+    process.start()
+    sender.close()  # so that a process that dies ends the wait for its answer
+    peak = receiver.recv()
+    process.join()
+    return time.perf_counter() - start, peak
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = command_line(__doc__)
+    parser.add_argument("--slices", type=int)
+    options = read(parser, argv, rounds=1)
+    slices = options.slices or (QUICK_SLICES if options.quick else 300)
+    side, rounds = (QUICK_SIDE, 1) if options.quick else (SIDE, options.rounds)
+    table = Table(f"a scan of {side} x {side} x {slices}, over the target", quick=options.quick)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for ending, orientation in CASES.items():
             # Written by another process, so that its memory does not count.
-            writer = context.Process(
-                target=write_case, args=(folder, options.slices, ending, orientation)
-            )
+            arguments = (folder, side, slices, ending, orientation)
+            writer = get_context("spawn").Process(target=write_case, args=arguments)
             writer.start()
             writer.join()
-            receiver, sender = context.Pipe(duplex=False)
-            start = time.perf_counter()
-            process = context.Process(target=prepare, args=(folder, ending, sender))
-            process.start()
-            peak = receiver.recv()
-            process.join()
-            seconds = time.perf_counter() - start
-            print(
-                f"| {ending} | {seconds:.1f} | {TARGET_SECONDS:g} | {peak / 1e9:.2f} | "
-                f"{TARGET_GB:g} |",
-                flush=True,
-            )
+            found = [measure(folder, folder / f"{turn}-{ending}", ending) for turn in range(rounds)]
+            seconds, peak = (statistics.median(values) for values in zip(*found, strict=True))
+            table.row(f"{ending}, time", f"{seconds:.1f} s", seconds / SECONDS, TARGET)
+            gigabytes = peak * 2**20 / 1e9
+            table.row(f"{ending}, memory", f"{gigabytes:.2f} GB", gigabytes / GIGABYTES, TARGET)
 
 
 if __name__ == "__main__":

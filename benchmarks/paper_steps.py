@@ -1,7 +1,7 @@
 """Training steps of methods and pretrainings with the settings that params.yaml has at paper scale.
 
-What the benchmarks of time and memory share: they build from params.yaml, so that what they measure
-is what a run trains, and drive a method as the training loop does.
+Benchmarks of time and memory build from params.yaml, so that what they measure is what a run
+trains, and drive a method as the training loop does. With `--quick` they take the scale `smoke`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from harness import one_thread
 from torch import Tensor
 
 from arco import params, registry
 from arco.contracts import Batch, Context, Progress, Randomness, Trainable
-from arco.device import make_deterministic, reuse_memory
 from arco.models.backbone import Backbone
 from arco.models.build import build_network
 from arco.models.memory_format import channels_last
@@ -24,18 +24,18 @@ from arco.optimizers import build_optimizer
 from arco.schema.training import Training
 
 FULL_SIZES = {2: (256, 256), 3: (80, 112, 112)}
+QUICK_SIZES = {2: (32, 32), 3: (16, 16, 16)}
 CLASSES = {2: 4, 3: 2}  # ACDC; the left atrium
 TRAINING_ITEMS = {2: 1312, 3: 80}
 PROGRESS = Progress(step=999, total=1000, steps_per_epoch=10)
 """The last step of a run, where every term of a loss has its weight."""
 
 
-def load_parameters(changes: Mapping[str, Any] | None = None) -> params.Parameters:
-    """params.yaml at paper scale, single keys replaced by `changes`; one thread, as in training."""
-    make_deterministic(torch.device("cpu"), threads=1)
-    reuse_memory()
-    root = Path(__file__).parents[1]
-    return params.load(root / "params.yaml", {"scale": "paper", **(changes or {})})
+def load_parameters(*, quick: bool) -> params.Parameters:
+    """params.yaml at paper scale, or at scale smoke; from here on one thread, as in training."""
+    one_thread()
+    scale = "smoke" if quick else "paper"
+    return params.load(Path(__file__).parents[1] / "params.yaml", {"scale": scale})
 
 
 def make_batch(
@@ -106,10 +106,11 @@ class Step:
     ) -> None:
         learners = parameters.learners[axes]
         if package == "methods":
-            entry = learners.methods[name]
+            entry, augmentation = learners.methods[name], learners.augmentation
             module = registry.load(package, name)
         else:
             entry = learners.pretrainings[name]
+            augmentation = entry.augmentation
             module = registry.load(package, entry.framework)
 
         def network() -> Backbone:
@@ -124,6 +125,7 @@ class Step:
             classes=CLASSES[axes],
             spatial_axes=axes,
             image_size=size,
+            augmentation=augmentation,
             channels=1,
             randomness=Randomness(0, torch.device("cpu")),
             training_items=TRAINING_ITEMS[axes],
