@@ -30,7 +30,7 @@ FLOORS = (
     {"anatomical_contrast"},
     {"methods", "pretraining"},
     {"data"},
-    {"checkpoint", "evaluation", "history", "training", "validation"},
+    {"averaging", "checkpoint", "evaluation", "history", "training", "validation"},
     {"tables", "figures", "overview", "status", "doctor"},
     {"cli"},
 )

@@ -92,8 +92,11 @@ class Training(Settings):
     """One training run: its length is `iterations`, or `epochs` over the training items.
 
     `mixed_precision` lets networks compute in bfloat16 on a GPU; a CPU always takes float32.
-    Every `validate_every` steps and at the end fine-tuning scores the validation part for
-    history.csv; 0 for never. A pretraining takes it over from nowhere.
+
+    The rest is off by default, and no pretraining takes it over from fine-tuning. Every
+    `validate_every` steps and at the end fine-tuning scores the validation part for history.csv; 0
+    for never. With `average_decay` above 0 the exponential average of the exported weights over
+    the steps is exported.
     """
 
     epochs: PositiveInt
@@ -104,6 +107,7 @@ class Training(Settings):
     mixed_precision: bool
     log_every: PositiveInt
     validate_every: NonNegativeInt = 0
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _validates_where_a_row_ends(self) -> Training:
