@@ -13,7 +13,7 @@ PACKAGE = Path(arco.__file__).parent
 FLOORS = (
     {"errors", "fields", "files", "console", "progress"},
     {"registry", "schema", "trees"},
-    {"learners", "params", "paths", "plan", "jobs", "provenance"},
+    {"learners", "params", "paths", "plan", "jobs", "report_settings", "provenance"},
     {
         "device",
         "schedules",
@@ -30,7 +30,7 @@ FLOORS = (
     {"anatomical_contrast"},
     {"methods", "pretraining"},
     {"data"},
-    {"checkpoint", "evaluation", "history", "training", "validation"},
+    {"averaging", "checkpoint", "evaluation", "history", "training", "validation"},
     {"tables", "figures", "overview", "status", "doctor"},
     {"cli"},
 )

@@ -19,8 +19,8 @@ OF_DATASET = {
 def trained(repository):
     """The training settings of a pretraining of ACDC, read as a job reads them."""
 
-    def settings(name: str, training: dict, scale: str = "paper", **overlay) -> dict:
-        overlay = {"datasets": {"acdc": {"training": training}}, "scale": scale, **overlay}
+    def settings(name: str, of_dataset: dict, **overlay) -> dict:
+        overlay = {"datasets": {"acdc": {"training": of_dataset}}, "scale": "paper", **overlay}
         plan = Plan(params.load(repository / "params.yaml", overlay))
         return plan.pretrain_settings(PretrainingRun("acdc", "10pct", name, 0))["training"]
 
@@ -77,6 +77,13 @@ def test_relational_pretraining_of_the_demo_sees_labeled_images_as_often_as_fine
 def test_a_mistake_in_a_dataset_s_training_is_told_by_its_own_key(trained):
     with pytest.raises(ArcoError, match=r"datasets\.acdc\.training\.batch\.labled.*labeled"):
         trained("relational", {"batch": {"labled": 3}})
+
+
+def test_a_pretraining_is_averaged_only_if_it_says_so_itself(trained):
+    assert "average_decay" not in trained("relational", {"average_decay": 0.9})
+    assert "average_decay" not in trained("relational", {}, training={"average_decay": 0.9})
+    own = {"relational": {"training": {"average_decay": 0.9}}}
+    assert trained("relational", {}, pretraining=own)["average_decay"] == 0.9
 
 
 def test_a_pretraining_takes_over_no_validation_curve_and_may_ask_for_none(trained):

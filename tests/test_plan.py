@@ -185,6 +185,18 @@ def test_a_curve_over_volumes_reads_how_windows_follow_each_other(make_plan):
 
 
 def test_what_is_off_is_no_part_of_a_job(make_plan):
-    plan = make_plan(scale="paper", training={"validate_every": 0})
+    off = {"validate_every": 0, "average_decay": 0.0}
+    plan = make_plan(scale="paper", training=off)
     training = plan.finetune_settings(plan.cell("acdc", "1%", "arco_sg", 0))["training"]
-    assert not {"validate_every"} & set(training)
+    assert not set(off) & set(training)
+
+
+def test_a_method_alone_can_be_averaged(make_plan):
+    plan = make_plan(methods={"mt": {"training": {"average_decay": 0.5}}})
+    decays = {
+        recipe: plan.finetune_settings(plan.cell("acdc", "1%", recipe, 0))["training"].get(
+            "average_decay"
+        )
+        for recipe in ("mt", "uamt")
+    }
+    assert decays == {"mt": 0.5, "uamt": None}

@@ -73,6 +73,15 @@ def test_a_figure_on_validation_scans_wants_their_scores(plan):
     assert found[OTHER_SEED] is State.DONE
 
 
+def test_a_table_of_validation_cases_wants_their_scores(monkeypatch, tmp_path):
+    plan = small_plan(monkeypatch, tmp_path, tables={"table1": {"part": "val"}})
+    finish(plan, PLAIN, part="test")
+    finish(plan, OTHER_SEED, part="val")
+    found = states(examine(plan, "table1"))
+    assert found[PLAIN] is State.TRAINED
+    assert found[OTHER_SEED] is State.DONE
+
+
 def test_a_pretraining_is_done_with_its_weights(plan):
     finish(plan, CONTRAST)
     assert states(examine(plan, "table1"))[CONTRAST] is State.DONE

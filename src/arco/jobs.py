@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from arco.plan import Cell, Plan, PretrainingRun
+from arco.report_settings import figure_settings, table_settings
 from arco.trees import known
 
 Job = dict[str, Any]
@@ -91,12 +92,12 @@ def evaluate(plan: Plan, cell: Cell, part: str) -> Job:
 
 def table(plan: Plan, name: str) -> Job:
     """Print one table."""
-    return {"settings": plan.table_settings(name), "out": str(plan.paths.table(name))}
+    return {"settings": table_settings(plan, name), "out": str(plan.paths.table(name))}
 
 
 def figure(plan: Plan, name: str) -> Job:
     """Draw one figure."""
-    return {"settings": plan.figure_settings(name), "out": str(plan.paths.figure(name))}
+    return {"settings": figure_settings(plan, name), "out": str(plan.paths.figure(name))}
 
 
 def training_inputs(job: Job) -> dict[str, str]:

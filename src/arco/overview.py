@@ -71,12 +71,13 @@ def describe(plan: Plan, target: str) -> Overview:
     Raises:
         ArcoError: there is no such target.
     """
-    cells = plan.cells_of(target)
+    scores = plan.scores_of(target)
+    cells = list(scores)
     runs = plan.pretrainings(cells)
     datasets = list(dict.fromkeys(cell.dataset for cell in cells))
     return Overview(
         target,
-        [(cell, plan.metrics(cell, "test").exists()) for cell in cells],
+        [(cell, all(path.exists() for path in paths)) for cell, paths in scores.items()],
         [(run, (plan.pretrained_folder(run) / "weights.safetensors").exists()) for run in runs],
         [budget for dataset in datasets for budget in _budgets(plan, dataset)],
     )

@@ -7,7 +7,7 @@ that names the key and the fix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,12 +103,14 @@ class Parameters:
         for name, table in self.sections.tables.items():
             key = f"tables.{name}"
             self._check_columns(table, key)
+            self._check_part(table.part, table.datasets, key)
             for row in table.rows:
                 self.recipe(row.recipe, f"{key}.rows")
         for name, figure in self.sections.figures.items():
             key = f"figures.{name}"
             dataset = self.dataset(figure.dataset, f"{key}.dataset")
             known(dataset.labels, figure.labels, "labels entry", f"{key}.labels")
+            self._check_part(figure.part, [figure.dataset], key)
             for sweep in figure.sweeps:
                 for value in sweep.values:
                     self.resolve(self.swept(sweep, value), f"{key}.sweeps")
@@ -121,6 +123,14 @@ class Parameters:
             for name in table.classes_of(dataset_name):
                 if name != "average":
                     known(dataset.classes, name, "class", f"{key}.classes")
+
+    def _check_part(self, part: str, datasets: Sequence[str], key: str) -> None:
+        for name in datasets:
+            if part == "val" and not self.dataset(name).split.val:
+                raise ArcoError(
+                    f"params.yaml: {key}.part is val, but datasets.{name}.split.val is 0; give it "
+                    "validation cases or score the test part"
+                )
 
     def swept(self, sweep: Sweep, value: float) -> Recipe:
         """The recipe of one point of a sweep."""

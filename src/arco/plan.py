@@ -141,22 +141,38 @@ class Plan:
                 return candidate
         raise ArcoError(f"there is no {kind} {name!r}; known: {', '.join(entries) or 'none'}")
 
-    def cells_of(self, target: str) -> list[Cell]:
-        """The cells behind a target: a table or figure by name or result path, or `all`.
+    def entries_of(self, target: str) -> dict[str, Table | Figure]:
+        """The tables and figures that a target means: one by name or result path, or `all`.
 
         Raises:
             ArcoError: no such table or figure.
         """
         sections = self.parameters.sections
         if target == "all":
-            tables = [
-                cell for table in sections.tables.values() for cell in self.table_cells(table)
-            ]
-            figures = [cell for fig in sections.figures.values() for cell in self.figure_cells(fig)]
-            return _unique([*tables, *figures])
+            return {**sections.tables, **sections.figures}
         if "figure" in target:
-            return self.figure_cells(sections.figures[self.entry_name("figure", target)])
-        return self.table_cells(sections.tables[self.entry_name("table", target)])
+            name = self.entry_name("figure", target)
+            return {name: sections.figures[name]}
+        name = self.entry_name("table", target)
+        return {name: sections.tables[name]}
+
+    def shown(self, entry: Table | Figure) -> list[Cell]:
+        """The cells that a table or figure shows, each once."""
+        return self.table_cells(entry) if isinstance(entry, Table) else self.figure_cells(entry)
+
+    def cells_of(self, target: str) -> list[Cell]:
+        """The cells behind a target, as of `entries_of`, each once."""
+        return _unique(
+            cell for entry in self.entries_of(target).values() for cell in self.shown(entry)
+        )
+
+    def scores_of(self, target: str) -> dict[Cell, list[Path]]:
+        """The metrics files that a target reads of each of its cells: of test, val or both."""
+        found: dict[Cell, list[Path]] = {}
+        for entry in self.entries_of(target).values():
+            for cell in self.shown(entry):
+                found.setdefault(cell, []).append(self.metrics(cell, entry.part))
+        return found
 
     def with_data(self, entries: Mapping[str, Table] | Mapping[str, Figure]) -> list[str]:
         """Those tables or figures whose datasets are synthetic or have been downloaded."""
@@ -165,7 +181,7 @@ class Plan:
             dataset = self.dataset(name)
             return dataset.source == "phantom" or (self.parameters.root / dataset.root).is_dir()
 
-        return [name for name, entry in entries.items() if all(map(there, _datasets(entry)))]
+        return [name for name, entry in entries.items() if all(map(there, datasets_of(entry)))]
 
     def run_folder(self, cell: Cell) -> Path:
         """Where a cell's results lie."""
@@ -276,71 +292,8 @@ class Plan:
         """The scores of a cell on a part."""
         return self.run_folder(cell) / ("metrics.csv" if part == "test" else f"metrics_{part}.csv")
 
-    def _report_settings(self, entry: Table | Figure) -> Tree:
-        sections = self.parameters.sections
-        datasets = {name: self.dataset(name) for name in _datasets(entry)}
-        return {
-            "version": sections.versions.report,
-            "scale": sections.scale,
-            "protocol": sections.protocol,
-            "datasets": {
-                name: {
-                    "title": dataset.title,
-                    "source": dataset.source,
-                    "classes": list(dataset.classes)[1:],
-                }
-                for name, dataset in datasets.items()
-            },
-            "seeds": sections.seeds,
-        }
 
-    def table_settings(self, name: str) -> Tree:
-        """What a table is made from: its layout and the metrics file behind every cell."""
-        table = known(self.parameters.sections.tables, name, "table", "tables")
-        cells = [
-            {
-                "row": row,
-                "dataset": dataset,
-                "labels": labels,
-                "seed": seed,
-                "metrics": str(
-                    self.metrics(self.cell(dataset, labels, entry.recipe, seed), "test")
-                ),
-            }
-            for row, entry in enumerate(table.rows)
-            for dataset in table.datasets
-            for labels in table.labels
-            for seed in self.parameters.sections.seeds
-        ]
-        layout = table.model_dump()
-        return {"name": name, **self._report_settings(table), "table": layout, "cells": cells}
-
-    def figure_settings(self, name: str) -> Tree:
-        """What a sweep figure is made from."""
-        figure = known(self.parameters.sections.figures, name, "figure", "figures")
-        points = [
-            {
-                "sweep": index,
-                "value": value,
-                "seed": seed,
-                "metrics": str(
-                    self.metrics(
-                        self.cell(
-                            figure.dataset, figure.labels, self.swept_name(sweep, value), seed
-                        ),
-                        figure.part,
-                    )
-                ),
-            }
-            for index, sweep in enumerate(figure.sweeps)
-            for value in sweep.values
-            for seed in self.parameters.sections.seeds
-        ]
-        layout = figure.model_dump()
-        return {"name": name, **self._report_settings(figure), "figure": layout, "points": points}
-
-
-def _datasets(entry: Table | Figure) -> list[str]:
+def datasets_of(entry: Table | Figure) -> list[str]:
     """The datasets that a table or figure shows."""
     return entry.datasets if isinstance(entry, Table) else [entry.dataset]
 

@@ -1,4 +1,7 @@
-"""What changes over a run: the learning rate, and the weight of an unsupervised term. No torch."""
+"""What changes over a run: learning rate, weight of an unsupervised term, decay of an average.
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -55,3 +58,16 @@ def ramp_up(fraction: float, length: float) -> float:
     if fraction >= length:
         return 1.0
     return math.exp(-5 * (1 - fraction / length) ** 2)
+
+
+def averaging_decay(step: int, decay: float) -> float:
+    """How much of an average of weights survives the update after a step: min(d, (1+t) / (10+t)).
+
+    TensorFlow's warm-up: a run of t steps averages at most about its last tenth, so that weights of
+    the start are forgotten however short the run is.
+
+    Args:
+        step: index of the optimizer step, from 0.
+        decay: the value in the long run, in [0, 1).
+    """
+    return min(decay, (1 + step) / (10 + step))

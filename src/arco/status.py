@@ -195,31 +195,20 @@ def examine(plan: Plan, target: str = "all") -> Status:
     Raises:
         ArcoError: there is no such target, or a settings or provenance file is damaged.
     """
-    sections = plan.parameters.sections
-    if target == "all":
-        chosen: dict[str, Table | Figure] = {**sections.tables, **sections.figures}
-    elif "figure" in target:
-        name = plan.entry_name("figure", target)
-        chosen = {name: sections.figures[name]}
-    else:
-        name = plan.entry_name("table", target)
-        chosen = {name: sections.tables[name]}
     judge = _Judge(plan)
-    targets = [_target(plan, name, entry, judge) for name, entry in chosen.items()]
+    targets = [_target(plan, name, entry, judge) for name, entry in plan.entries_of(target).items()]
     return Status(plan.parameters.variant, targets)
 
 
 def _target(plan: Plan, name: str, entry: Table | Figure, judge: _Judge) -> TargetStatus:
-    if isinstance(entry, Table):
-        cells, part, result = plan.table_cells(entry), "test", plan.paths.table(name)
-    else:
-        cells, part, result = plan.figure_cells(entry), entry.part, plan.paths.figure(name)
+    cells = plan.shown(entry)
+    result = plan.paths.table(name) if isinstance(entry, Table) else plan.paths.figure(name)
     return TargetStatus(
         name,
         entry.title,
         result,
         (plan.parameters.root / result).is_file(),
-        [judge.cell(cell, part) for cell in cells],
+        [judge.cell(cell, entry.part) for cell in cells],
         [judge.pretraining(run) for run in plan.pretrainings(cells)],
     )
 

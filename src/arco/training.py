@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from arco import files, registry
+from arco.averaging import WeightAverage
 from arco.checkpoint import Resume, fingerprint
 from arco.contracts import Context, Progress, Randomness, Trainable
 from arco.data.loading import Prepared, TrainingBatches
@@ -148,6 +149,8 @@ class Run:
         self.method = channels_last(self._build_method().to(device).train(), planes=on_gpu)
         self._trained = [p for p in self.method.parameters() if p.requires_grad]
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
+        decay = self.training.average_decay
+        self.average = WeightAverage(decay) if decay else None
         self.history = History()
         self.step = 0
         self.seconds = 0.0
@@ -216,6 +219,8 @@ class Run:
         torch.autograd.backward(output.loss)
         self.optimizer.step()
         self.method.after_update(progress)
+        if self.average is not None:
+            self.average.update(self.method.exported(), self.step)
         self.history.add(logs)
         self.step += 1
         if self.step % self.training.log_every == 0 or self.step == self.total:
@@ -226,7 +231,11 @@ class Run:
         if self.validation is None:
             return {}
         due = self.step == self.total or self.step % self.training.validate_every == 0
-        return {"validation_dice": self.validation.mean_dice(self.method.exported())} if due else {}
+        return {"validation_dice": self.validation.mean_dice(self.exported())} if due else {}
+
+    def exported(self) -> dict[str, Tensor]:
+        """The weights to keep at this step: their average over the steps, or the method's last."""
+        return self.method.exported() if self.average is None else self.average.weights
 
     def state(self) -> dict[str, Any]:
         """Everything that the remaining steps depend on."""
@@ -247,6 +256,8 @@ class Run:
             },
             "torch_generator": torch.get_rng_state(),
         }
+        if self.average is not None:
+            state["average"] = self.average.weights
         if self.device.type == "cuda":
             state["cuda_generator"] = torch.cuda.get_rng_state(self.device)
         return state
@@ -257,6 +268,8 @@ class Run:
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.batches.load_state_dict(state["batches"])
+        if self.average is not None:
+            self.average.weights = state["average"]
         self.history = History(**state["history"])
         for name, generator_state in state["generators"].items():
             self.randomness.generator(name).set_state(generator_state.cpu())
@@ -270,8 +283,7 @@ class Run:
         files.write_json(settings, {**self.job.settings, "channels": self.channels})
         files.write_csv(history, self.history.rows, self.history.columns)
         exported = {
-            name: tensor.detach().cpu().contiguous()
-            for name, tensor in self.method.exported().items()
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.exported().items()
         }
         with files.atomic(weights) as temporary:
             save_file(exported, temporary)

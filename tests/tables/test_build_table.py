@@ -62,6 +62,24 @@ def test_every_format_but_the_csv_says_that_these_are_phantoms(report, tmp_path)
         assert "synthetic phantoms in the layout of Heart, not Heart itself" in path.read_text()
 
 
+def test_a_table_of_validation_cases_reads_and_names_them(report, write_metrics, tmp_path):
+    path = write_metrics("val", {("a", "rv"): (0.5, 2.0), ("a", "lv"): (0.7, 4.0)}, part="val")
+    for cell in report["cells"]:
+        cell["metrics"] = str(path)
+    with pytest.raises(ArcoError, match="its part is 'val' where 'test' is wanted"):
+        build_table(report, tmp_path / "small.csv", {})
+    report["table"]["part"] = "val"
+    written = build_table(report, tmp_path / "small.csv", {})
+    assert "60.00" in written[0].read_text()
+    for page in written[1:]:
+        assert "Scored: validation cases, not test cases." in page.read_text(encoding="utf-8")
+
+
+def test_a_table_of_test_cases_says_nothing_of_validation(report, tmp_path):
+    for page in build_table(report, tmp_path / "small.csv", {})[1:3]:
+        assert "validation" not in page.read_text(encoding="utf-8")
+
+
 def test_equal_runs_give_equal_bytes(report, tmp_path):
     first = build_table(report, tmp_path / "first" / "small.csv", {"commit": "abc"})
     second = build_table(report, tmp_path / "second" / "small.csv", {"commit": "abc"})

@@ -185,6 +185,16 @@ def test_the_whole_plan_is_a_valid_graph(workspace):
     assert counts["figure"] == 1
 
 
+def test_a_tuning_file_plans_its_cells_and_scores_no_test_case(workspace):
+    overlay = "workflow/tuning/unsupervised.yaml"
+    table = "results/tables/tuning_unsupervised.csv"
+    counts = jobs_of(workspace.snakemake("--dry-run", table, "--configfile", overlay))
+    assert counts.pop("pretrain") == 3
+    assert counts.pop("finetune") == counts.pop("validate") == 5 * 3
+    assert counts.pop("table") == 1
+    assert set(counts) <= {"phantom", "prepare", "split", "label"}
+
+
 def test_lint_has_only_its_advice_on_containers(workspace):
     done = workspace.snakemake("--lint", "json", check=False)
     report = json.loads(done.stdout[done.stdout.index("{") :]) if "{" in done.stdout else {}

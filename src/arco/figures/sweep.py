@@ -52,8 +52,8 @@ def draw_sweep(settings: Mapping[str, Any], out: Path, provenance: Mapping[str, 
     deviation where several seeds ran. The point that all sweeps share is ringed.
 
     Args:
-        settings: what `Plan.figure_settings` gives; metrics paths are relative to the current
-            folder.
+        settings: what `arco.report_settings.figure_settings` gives; metrics paths are relative to
+            the current folder.
         out: any of the files; the suffix is exchanged.
         provenance: what `arco.provenance.provenance` gives, copied into the json.
 

@@ -46,7 +46,8 @@ class Table(Settings):
 
     Labels entries must be known to every one of several datasets, and so must classes, unless they
     are given by dataset; `average` always is. In a `stacked` table (Table 6) labels entries stand
-    below each other instead of side by side, each with all rows.
+    below each other instead of side by side, each with all rows. `part` says which cases are
+    scored: `val` for a table that settings are chosen by (docs/tuning.md).
     """
 
     title: str
@@ -57,6 +58,7 @@ class Table(Settings):
     scores: list[Score]
     style: Literal["columns", "pairs"]
     stacked: bool = False
+    part: Literal["val", "test"] = "test"
     rows: list[Row]
 
     @model_validator(mode="after")

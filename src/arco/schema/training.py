@@ -93,9 +93,12 @@ class Training(Settings):
 
     `max_iterations`, where it is not null, bounds a run that is counted in epochs.
     `mixed_precision` lets networks compute in bfloat16 on a GPU; a CPU always takes float32.
-    Every `validate_every` steps and at the end fine-tuning scores the validation part for
-    history.csv; 0 for never. A pretraining takes it over from nowhere. Every `gradients_every`
-    steps the gradient of each term is compared with that of the supervised one; 0 for never.
+
+    The rest is off by default, and no pretraining takes it over from fine-tuning. Every
+    `validate_every` steps and at the end fine-tuning scores the validation part for history.csv; 0
+    for never. Every `gradients_every` steps the gradient of each term is compared with that of the
+    supervised one; 0 for never. With `average_decay` above 0 the exponential average of the
+    exported weights over the steps is exported.
     """
 
     epochs: PositiveInt
@@ -108,6 +111,7 @@ class Training(Settings):
     log_every: PositiveInt
     validate_every: NonNegativeInt = 0
     gradients_every: NonNegativeInt = 0
+    average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
     def _validates_where_a_row_ends(self) -> Training:

@@ -21,8 +21,8 @@ def build_table(
     """Write a table as `.csv`, `.md`, `.tex` and `.json`: all four, or none if anything fails.
 
     Args:
-        settings: what `Plan.table_settings` gives; metrics paths are relative to the current
-            folder.
+        settings: what `arco.report_settings.table_settings` gives; metrics paths are relative to
+            the current folder.
         out: any of the four files; the suffix is exchanged.
         provenance: what `arco.provenance.provenance` gives, copied into the json.
 
@@ -34,7 +34,7 @@ def build_table(
     """
     table = Table.model_validate(settings["table"])
     titles = {name: dataset["title"] for name, dataset in settings["datasets"].items()}
-    page = lay_out(table, _summaries(table, settings), conditions(settings), titles)
+    page = lay_out(table, _summaries(table, settings), _conditions(table, settings), titles)
     texts = {
         ".csv": formats.to_csv(page),
         ".md": formats.to_markdown(page),
@@ -49,13 +49,19 @@ def build_table(
     return written
 
 
+def _conditions(table: Table, settings: Mapping[str, Any]) -> str:
+    """What a reader must know before the numbers: on what, at which scale, over which cases."""
+    scored = {"test": "", "val": " Scored: validation cases, not test cases."}
+    return conditions(settings) + scored[table.part]
+
+
 def _summaries(table: Table, settings: Mapping[str, Any]) -> list[list[Summary]]:
     """The numbers of each line, one per column of the table."""
     by_cell: dict[tuple[int, str, str], list[RunScores]] = {}
     for name, dataset in settings["datasets"].items():
         cells = [cell for cell in settings["cells"] if cell["dataset"] == name]
         paths = [Path(cell["metrics"]) for cell in cells]
-        runs = read_runs(paths, dataset["classes"], part="test")
+        runs = read_runs(paths, dataset["classes"], table.part)
         for cell, path in zip(cells, paths, strict=True):
             by_cell.setdefault((cell["row"], name, cell["labels"]), []).append(runs[path])
     return [
