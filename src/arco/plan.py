@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from arco.errors import ArcoError
 from arco.params import Parameters
 from arco.paths import Paths, label_key
 from arco.schema.datasets import Dataset
-from arco.schema.reports import Figure, Recipe, Sweep, Table
+from arco.schema.reports import Comparison, Figure, Recipe, Sweep, Table, labels_of
 from arco.trees import Tree, known
+
+Printed = Table | Comparison | Figure
 
 
 @dataclass(frozen=True, order=True)
@@ -95,13 +98,19 @@ class Plan:
             )
         return Cell(dataset, label_key(wanted), recipe, seed)
 
-    def table_cells(self, table: Table) -> list[Cell]:
-        """The cells a table shows, in printed order, each once."""
+    @cached_property
+    def tables(self) -> dict[str, Table | Comparison]:
+        """All that is printed as a table, by the name of its files."""
+        sections = self.parameters.sections
+        return {**sections.tables, **sections.comparisons}
+
+    def table_cells(self, table: Table | Comparison) -> list[Cell]:
+        """The cells a table shows, in the order of its rows, each once."""
         return _unique(
             self.cell(dataset, labels, row.recipe, seed)
             for row in table.rows
             for dataset in table.datasets
-            for labels in table.labels
+            for labels in labels_of(table, dataset)
             for seed in self.parameters.sections.seeds
         )
 
@@ -133,8 +142,7 @@ class Plan:
         Raises:
             ArcoError: there is no such one.
         """
-        sections = self.parameters.sections
-        entries = sections.tables if kind == "table" else sections.figures
+        entries = self.tables if kind == "table" else self.parameters.sections.figures
         stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
         for candidate in (stem, f"{kind}{stem}"):
             if candidate in entries:
@@ -142,23 +150,21 @@ class Plan:
         raise ArcoError(f"there is no {kind} {name!r}; known: {', '.join(entries) or 'none'}")
 
     def cells_of(self, target: str) -> list[Cell]:
-        """The cells behind a target: a table or figure by name or result path, or `all`.
+        """The cells behind a target: a table, comparison or figure by name or path, or `all`.
 
         Raises:
             ArcoError: no such table or figure.
         """
         sections = self.parameters.sections
         if target == "all":
-            tables = [
-                cell for table in sections.tables.values() for cell in self.table_cells(table)
-            ]
+            tables = [cell for table in self.tables.values() for cell in self.table_cells(table)]
             figures = [cell for fig in sections.figures.values() for cell in self.figure_cells(fig)]
             return _unique([*tables, *figures])
         if "figure" in target:
             return self.figure_cells(sections.figures[self.entry_name("figure", target)])
-        return self.table_cells(sections.tables[self.entry_name("table", target)])
+        return self.table_cells(self.tables[self.entry_name("table", target)])
 
-    def with_data(self, entries: Mapping[str, Table] | Mapping[str, Figure]) -> list[str]:
+    def with_data(self, entries: Mapping[str, Printed]) -> list[str]:
         """Those tables or figures whose datasets are synthetic or have been downloaded."""
 
         def there(name: str) -> bool:
@@ -264,7 +270,7 @@ class Plan:
         """The scores of a cell on a part."""
         return self.run_folder(cell) / ("metrics.csv" if part == "test" else f"metrics_{part}.csv")
 
-    def _report_settings(self, entry: Table | Figure) -> Tree:
+    def _report_settings(self, entry: Printed) -> Tree:
         sections = self.parameters.sections
         datasets = {name: self.dataset(name) for name in _datasets(entry)}
         return {
@@ -284,24 +290,26 @@ class Plan:
 
     def table_settings(self, name: str) -> Tree:
         """What a table is made from: its layout and the metrics file behind every cell."""
-        table = known(self.parameters.sections.tables, name, "table", "tables")
+        table = known(self.tables, name, "table", "tables")
+        part = table.part if isinstance(table, Comparison) else "test"
         cells = [
             {
                 "row": row,
                 "dataset": dataset,
                 "labels": labels,
                 "seed": seed,
-                "metrics": str(
-                    self.metrics(self.cell(dataset, labels, entry.recipe, seed), "test")
-                ),
+                "metrics": str(self.metrics(self.cell(dataset, labels, entry.recipe, seed), part)),
             }
             for row, entry in enumerate(table.rows)
             for dataset in table.datasets
-            for labels in table.labels
+            for labels in labels_of(table, dataset)
             for seed in self.parameters.sections.seeds
         ]
-        layout = table.model_dump()
-        return {"name": name, **self._report_settings(table), "table": layout, "cells": cells}
+        layout: Tree = {"table": table.model_dump()}
+        if isinstance(table, Comparison):
+            bootstrap = self.parameters.sections.bootstrap.model_dump()
+            layout = {"comparison": table.model_dump(), "bootstrap": bootstrap}
+        return {"name": name, **self._report_settings(table), **layout, "cells": cells}
 
     def figure_settings(self, name: str) -> Tree:
         """What a sweep figure is made from."""
@@ -328,9 +336,9 @@ class Plan:
         return {"name": name, **self._report_settings(figure), "figure": layout, "points": points}
 
 
-def _datasets(entry: Table | Figure) -> list[str]:
-    """The datasets that a table or figure shows."""
-    return entry.datasets if isinstance(entry, Table) else [entry.dataset]
+def _datasets(entry: Printed) -> list[str]:
+    """The datasets that a table, comparison or figure shows."""
+    return [entry.dataset] if isinstance(entry, Figure) else entry.datasets
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:

@@ -18,8 +18,8 @@ from typing import Generic, TypeVar
 
 from arco import files
 from arco.console import aligned, duration
-from arco.plan import Cell, Plan, PretrainingRun, canonical
-from arco.schema.reports import Figure, Table
+from arco.plan import Cell, Plan, PretrainingRun, Printed, canonical
+from arco.schema.reports import Comparison, Table
 from arco.trees import Tree
 
 Job = Cell | PretrainingRun
@@ -124,10 +124,16 @@ class TargetStatus:
         }
 
     def grid(self) -> str:
-        """For people: a row per recipe, a column per labels entry, in it a symbol per seed."""
+        """For people: a row per recipe, a column per labels entry, in it a symbol per seed.
+
+        Of several datasets each has columns of its own.
+        """
+        several = len({status.job.dataset for status in self.cells}) > 1
         places: dict[tuple[str, str], str] = defaultdict(str)
         for status in self.cells:
-            places[status.job.recipe, status.job.labels] += SYMBOLS[status.state]
+            job = status.job
+            column = f"{job.dataset} {job.labels}" if several else job.labels
+            places[job.recipe, column] += SYMBOLS[status.state]
         recipes = dict.fromkeys(recipe for recipe, _ in places)
         labels = dict.fromkeys(key for _, key in places)
         rows = [[recipe, *(places[recipe, key] for key in labels)] for recipe in recipes]
@@ -197,21 +203,23 @@ def examine(plan: Plan, target: str = "all") -> Status:
     """
     sections = plan.parameters.sections
     if target == "all":
-        chosen: dict[str, Table | Figure] = {**sections.tables, **sections.figures}
+        chosen: dict[str, Printed] = {**plan.tables, **sections.figures}
     elif "figure" in target:
         name = plan.entry_name("figure", target)
         chosen = {name: sections.figures[name]}
     else:
         name = plan.entry_name("table", target)
-        chosen = {name: sections.tables[name]}
+        chosen = {name: plan.tables[name]}
     judge = _Judge(plan)
     targets = [_target(plan, name, entry, judge) for name, entry in chosen.items()]
     return Status(plan.parameters.variant, targets)
 
 
-def _target(plan: Plan, name: str, entry: Table | Figure, judge: _Judge) -> TargetStatus:
+def _target(plan: Plan, name: str, entry: Printed, judge: _Judge) -> TargetStatus:
     if isinstance(entry, Table):
         cells, part, result = plan.table_cells(entry), "test", plan.paths.table(name)
+    elif isinstance(entry, Comparison):
+        cells, part, result = plan.table_cells(entry), entry.part, plan.paths.table(name)
     else:
         cells, part, result = plan.figure_cells(entry), entry.part, plan.paths.figure(name)
     return TargetStatus(
