@@ -7,8 +7,12 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 # Files of tests side by side: each has fixtures that its tests share.
 PYTEST = pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
+# What `make results` makes; ablation and hippocampus_seeds need the download of the hippocampus.
+COMPARISONS ?= acdc_seeds lits_seeds mmwhs_seeds hippocampus_seeds ablation
+SEEDS ?= 0,1,2
+
 .DEFAULT_GOAL := help
-.PHONY: help environment demo test check lint format dry-run clean
+.PHONY: help environment demo results test check lint format dry-run clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -25,6 +29,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 demo: environment ## Table 8 on synthetic phantoms, from raw files to the printed page
 	snakemake --cores all results/tables/table8.csv
 	cat results/tables/table8.md
+
+results: environment ## comparisons over three seeds, published into docs/results.md
+	snakemake --cores all --config seeds='[$(SEEDS)]' -- $(COMPARISONS:%=results/tables/%.csv)
+	for name in $(COMPARISONS); do arco publish $$name --into docs/results.md || exit 1; done
 
 test: environment ## the whole test suite
 	$(PYTEST)

@@ -44,7 +44,7 @@ localrules:
 rule all:
     default_target: True
     input:
-        [PLAN.paths.table(name) for name in PLAN.with_data(SECTIONS.tables)],
+        [PLAN.paths.table(name) for name in PLAN.with_data(PLAN.tables)],
         [PLAN.paths.figure(name) for name in PLAN.with_data(SECTIONS.figures)],
 
 

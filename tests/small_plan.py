@@ -91,6 +91,8 @@ TREE = {
         "started": {"method": "supervised", "pretraining": "contrast"},
     },
     "tables": {"table1": TABLE},
+    "comparisons": {},
+    "bootstrap": {"resamples": 100, "level": 0.95, "seed": 0},
     "figures": {"figure2": FIGURE},
     "scales": {"demo": {}, "smoke": {}, "paper": {}},
 }  # fmt: skip

@@ -94,6 +94,48 @@ def test_a_mistake_in_what_a_dataset_changes_is_told(edited, changes, expected):
         edited("scale: demo", "scale: demo", datasets={"acdc": {"changes": changes}})
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"acdc_seeds": {"against": "unet"}}, r"comparisons\.acdc_seeds: against is unet"),
+        ({"acdc_seeds": {"labels": ["1.7%"]}}, r"comparisons\.acdc_seeds\.labels.*'1\.7%'"),
+        ({"acdc_seeds": {"datasets": ["acdcc"]}}, r"acdc_seeds\.datasets.*did you mean acdc"),
+        ({"acdc_seeds": {"part": "train"}}, r"comparisons\.acdc_seeds\.part"),
+        ({"ablation": {"labels": {"lits": ["7%"]}}}, r"comparisons\.ablation\.labels.*'7%'"),
+        ({"ablation": {"score": "dice"}}, r"comparisons\.ablation\.score"),
+    ],
+)
+def test_a_mistake_in_a_comparison_is_told_by_its_key(edited, changes, expected):
+    with pytest.raises(ArcoError, match=expected):
+        edited("scale: demo", "scale: demo", comparisons=changes)
+
+
+def test_a_comparison_of_an_unknown_recipe_is_refused(edited):
+    with pytest.raises(ArcoError, match=r"comparisons\.acdc_seeds\.rows.*did you mean cps"):
+        edited(
+            "- {recipe: cps, label: CPS}\n      - {recipe: arco_ns, label: ARCO-NS (MONA)}",
+            "- {recipe: cpss, label: CPS}\n      - {recipe: arco_ns, label: ARCO-NS (MONA)}",
+        )
+
+
+def test_a_comparison_cannot_have_the_name_of_a_table(edited):
+    with pytest.raises(ArcoError, match=r"comparisons\.acdc: there is a table 'acdc'"):
+        edited("\n  acdc_seeds:\n", "\n  acdc:\n")
+
+
+def test_a_recipe_may_set_a_group_to_null_but_no_single_value(repository):
+    def resolved(changes):
+        loaded = params.load(repository / "params.yaml", {"recipes": {"arco_sg": {"set": changes}}})
+        return loaded.resolve(loaded.recipe("arco_sg"), "test", "acdc")["method"]
+
+    assert resolved({"method.strong": None})["strong"] is None
+    assert resolved({"method.strong.jitter": 0.5})["strong"]["jitter"] == 0.5
+    with pytest.raises(ArcoError, match=r"recipes\.arco_sg\.set: method\.lambda1"):
+        resolved({"method.lambda1": None})
+    with pytest.raises(ArcoError, match="goes below a single value"):
+        resolved({"method.strong": None, "method.strong.jitter": 0.5})
+
+
 def test_a_typo_in_a_scale_that_is_not_in_use_is_found_too(edited):
     with pytest.raises(ArcoError, match=r"scales\.paper\.datasets.*did you mean acdc"):
         edited("\n  paper: {}", "\n  paper:\n    datasets: {acd: {source: raw}}")

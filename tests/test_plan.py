@@ -50,7 +50,7 @@ def test_a_method_of_quarter_turns_is_refused_where_planes_are_no_squares(make_p
 def test_every_table_can_be_planned_at_every_scale(make_plan):
     for scale in ("demo", "smoke", "paper"):
         plan = make_plan(scale=scale)
-        for name in plan.parameters.sections.tables:
+        for name in plan.tables:
             assert plan.cells_of(name)
 
 
@@ -130,10 +130,76 @@ def test_jobs_are_plain_json(make_plan):
         jobs.prepare(plan, "acdc"),
         jobs.split(plan, "acdc", "1pct"),
         jobs.table(plan, "table8"),
+        jobs.table(plan, "ablation"),
         jobs.figure(plan, "figure20"),
         jobs.phantom(plan, "acdc"),
     ):
         assert json.loads(canonical(job)) == job
+
+
+LEFT_OUT = {
+    "no_contrast": ("lambda1", 0.0),
+    "no_unsupervised": ("lambda2", 0.0),
+    "no_neighbor": ("lambda3", 0.0),
+    "no_equivariance": ("equivariance_weight", 0.0),
+    "no_strong_view": ("strong", None),
+}
+
+
+@pytest.mark.parametrize(("part", "value"), LEFT_OUT.items())
+def test_a_row_of_the_ablation_differs_in_one_setting_alone(make_plan, part, value):
+    plan = make_plan()
+    for dataset, labels in (("acdc", "10%"), ("mmwhs", "10%"), ("hippocampus", "1.7%")):
+        whole = plan.finetune_settings(plan.cell(dataset, labels, "arco_sg", 0))
+        without = plan.finetune_settings(plan.cell(dataset, labels, f"arco_sg_{part}", 0))
+        key, off = value
+        assert without["method"].pop(key) == off
+        assert whole["method"].pop(key) != off
+        assert whole == without
+
+
+def test_the_stages_of_the_ablation_share_all_but_the_stage_left_out(make_plan):
+    plan = make_plan()
+
+    def settings(recipe):
+        tree = plan.finetune_settings(plan.cell("acdc", "10%", recipe, 0))
+        return tree.pop("pretraining"), tree
+
+    assert settings("arco_sg_no_stage1") == ("none", settings("arco_sg")[1])
+    assert settings("unet_l_relational") == ("relational", settings("unet_l")[1])
+
+
+def test_sec_e_by_the_letter_has_no_strong_view_whatever_the_default_is(make_plan):
+    plan = make_plan(methods={"arco": {"pseudo_labels": "classes", "lambda2_ramp": 0.4}})
+    method = plan.finetune_settings(plan.cell("acdc", "10%", "arco_sg_letter", 0))["method"]
+    assert method["strong"] is None
+    assert (method["equivariance_weight"], method["lambda2_ramp"]) == (0.0, 0.0)
+    assert (method["pseudo_labels"], method["neighbor_predictor"]) == ("images", False)
+    assert method["sampler"] == "sg"
+
+
+def test_a_comparison_shows_each_dataset_at_its_own_labels_entries(make_plan):
+    plan = make_plan()
+    cells = plan.cells_of("results/tables/ablation.csv")
+    assert {(cell.dataset, cell.labels) for cell in cells} == {
+        ("acdc", "10pct"), ("lits", "10pct"), ("mmwhs", "10pct"),
+        ("hippocampus", "1.7pct"), ("hippocampus", "5pct"),
+    }  # fmt: skip
+    assert len(cells) == 9 * 5
+    assert set(cells) <= set(plan.cells_of("all"))
+
+
+def test_a_comparison_reads_the_scores_of_its_part(make_plan):
+    changed = {"comparisons": {"acdc_seeds": {"part": "val"}}}
+    for plan, name in ((make_plan(), "metrics.csv"), (make_plan(**changed), "metrics_val.csv")):
+        job = jobs.table(plan, "acdc_seeds")
+        assert {path.rsplit("/", 1)[-1] for path in jobs.report_inputs(job)} == {name}
+
+
+def test_another_bootstrap_changes_comparisons_and_no_table(make_plan):
+    before, after = make_plan(), make_plan(bootstrap={"resamples": 500})
+    assert jobs.table(before, "acdc") == jobs.table(after, "acdc")
+    assert jobs.table(before, "acdc_seeds") != jobs.table(after, "acdc_seeds")
 
 
 def test_seeds_multiply_cells(make_plan):

@@ -11,7 +11,7 @@ from arco import files
 from arco.errors import ArcoError
 from arco.plan import Cell, PretrainingRun
 from arco.status import State, examine
-from small_plan import small_plan
+from small_plan import TREE, small_plan
 
 
 @pytest.fixture
@@ -196,6 +196,27 @@ def test_the_grid_has_a_symbol_per_seed(plan):
         ["plain", "#.", ".."],
         ["started", "+.", ".."],
     ]
+
+
+def test_a_comparison_has_columns_per_dataset_and_wants_the_scores_of_its_part(
+    monkeypatch, tmp_path
+):
+    datasets = {"liver": TREE["datasets"]["heart"]}
+    comparison = {
+        "title": "", "caption": "", "datasets": ["heart", "liver"], "against": "plain",
+        "labels": {"heart": ["10%"], "liver": ["50%"]}, "part": "val",
+        "rows": [{"recipe": "plain", "label": "p"}, {"recipe": "started", "label": "s"}],
+    }  # fmt: skip
+    plan = small_plan(monkeypatch, tmp_path, datasets=datasets, comparisons={"both": comparison})
+    finish(plan, PLAIN, part="val")
+    finish(plan, OTHER_SEED, part="test")
+    files.write_text(tmp_path / plan.paths.table("both"), "")
+    assert [target.name for target in examine(plan).targets] == ["table1", "both", "figure2"]
+    (target,) = examine(plan, "both").targets
+    assert target.written
+    lines = target.grid().splitlines()
+    assert lines[0].split() == ["both", "heart", "10pct", "liver", "50pct"]
+    assert [line.split() for line in lines[1:3]] == [["plain", "#+", ".."], ["started", "..", ".."]]
 
 
 def test_the_text_has_a_line_per_target_with_its_counts(plan):

@@ -120,6 +120,10 @@ def build_parser() -> argparse.ArgumentParser:
         command = add_job(name, run, f"make one {name} from evaluated cells")
         command.add_argument("name", nargs="?", help=f"a {name} by number or name")
 
+    command = add("publish", run_publish, "put a made table into a Markdown page, at its markers")
+    command.add_argument("name", help="a table by number or name")
+    command.add_argument("--into", type=Path, required=True, metavar="FILE", help="the page")
+
     command = add("status", run_status, "which cells are done, running, interrupted or missing")
     command.add_argument("target", nargs="?", default="all", help="a table or figure, or all")
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -283,15 +287,26 @@ def run_table(options: argparse.Namespace) -> None:
     """Make a table from evaluated cells."""
     from arco.provenance import provenance
     from arco.tables.build import build_table
+    from arco.tables.comparison import build_comparison
 
     def build() -> jobs.Job:
         plan = load_plan(options)
         return jobs.table(plan, plan.entry_name("table", options.name))
 
     job = read_job(options, build, "name")
-    build_table(job["settings"], Path(job["out"]), provenance())
+    write = build_comparison if "comparison" in job["settings"] else build_table
+    write(job["settings"], Path(job["out"]), provenance())
     if options.job is None:
         show(Path(job["out"]).with_suffix(".md").read_text(encoding="utf-8"))
+
+
+def run_publish(options: argparse.Namespace) -> None:
+    """Put a table into a page."""
+    from arco.tables.publish import publish
+
+    plan = load_plan(options)
+    name = plan.entry_name("table", options.name)
+    publish(name, plan.paths.table(name, "md"), options.into)
 
 
 def run_figure(options: argparse.Namespace) -> None:

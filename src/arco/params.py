@@ -16,12 +16,14 @@ from arco import registry
 from arco.errors import ArcoError
 from arco.learners import Learners, Pretraining, entries_of
 from arco.schema.datasets import Changes, Dataset
-from arco.schema.reports import Recipe, Sweep, Table
+from arco.schema.reports import Comparison, Recipe, Sweep, Table, labels_of
 from arco.schema.sections import SCALES, Sections
 from arco.schema.training import Augmentation, Training
 from arco.trees import Tree, assign, checked, known, merged, read_yaml
 
-OPEN_SECTIONS = ("datasets", "methods", "pretraining", "recipes", "tables", "figures")
+OPEN_SECTIONS = (
+    "datasets", "methods", "pretraining", "recipes", "tables", "comparisons", "figures",
+)  # fmt: skip
 
 
 class Parameters:
@@ -106,6 +108,7 @@ class Parameters:
             self._check_part(table.part, table.datasets, key)
             for row in table.rows:
                 self.recipe(row.recipe, f"{key}.rows")
+        self._check_comparisons()
         for name, figure in self.sections.figures.items():
             key = f"figures.{name}"
             dataset = self.dataset(figure.dataset, f"{key}.dataset")
@@ -115,14 +118,29 @@ class Parameters:
                 for value in sweep.values:
                     self.resolve(self.swept(sweep, value), f"{key}.sweeps")
 
+    def _check_comparisons(self) -> None:
+        for name, comparison in self.sections.comparisons.items():
+            key = f"comparisons.{name}"
+            if name in self.sections.tables:  # their files would be the same
+                raise ArcoError(
+                    f"params.yaml: {key}: there is a table {name!r}; choose another name"
+                )
+            self._check_labels(comparison, key)
+            for row in comparison.rows:
+                self.recipe(row.recipe, f"{key}.rows")
+
     def _check_columns(self, table: Table, key: str) -> None:
-        for dataset_name in table.datasets:
-            dataset = self.dataset(dataset_name, f"{key}.datasets")
-            for labels in table.labels:
-                known(dataset.labels, labels, "labels entry", f"{key}.labels")
-            for name in table.classes_of(dataset_name):
+        self._check_labels(table, key)
+        for dataset in table.datasets:
+            for name in table.classes_of(dataset):
                 if name != "average":
-                    known(dataset.classes, name, "class", f"{key}.classes")
+                    known(self.dataset(dataset).classes, name, "class", f"{key}.classes")
+
+    def _check_labels(self, table: Table | Comparison, key: str) -> None:
+        for name in table.datasets:
+            dataset = self.dataset(name, f"{key}.datasets")
+            for labels in labels_of(table, name):
+                known(dataset.labels, labels, "labels entry", f"{key}.labels")
 
     def _check_part(self, part: str, datasets: Sequence[str], key: str) -> None:
         for name in datasets:

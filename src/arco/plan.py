@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from arco.errors import ArcoError
 from arco.params import Parameters
 from arco.paths import Paths, label_key
 from arco.schema.datasets import Dataset
-from arco.schema.reports import Figure, Recipe, Sweep, Table
+from arco.schema.reports import Comparison, Figure, Recipe, Sweep, Table, labels_of
 from arco.trees import Tree, known
+
+Printed = Table | Comparison | Figure
 
 
 @dataclass(frozen=True, order=True)
@@ -95,13 +98,19 @@ class Plan:
             )
         return Cell(dataset, label_key(wanted), recipe, seed)
 
-    def table_cells(self, table: Table) -> list[Cell]:
-        """The cells a table shows, in printed order, each once."""
+    @cached_property
+    def tables(self) -> dict[str, Table | Comparison]:
+        """All that is printed as a table, by the name of its files."""
+        sections = self.parameters.sections
+        return {**sections.tables, **sections.comparisons}
+
+    def table_cells(self, table: Table | Comparison) -> list[Cell]:
+        """The cells a table shows, in the order of its rows, each once."""
         return _unique(
             self.cell(dataset, labels, row.recipe, seed)
             for row in table.rows
             for dataset in table.datasets
-            for labels in table.labels
+            for labels in labels_of(table, dataset)
             for seed in self.parameters.sections.seeds
         )
 
@@ -133,32 +142,31 @@ class Plan:
         Raises:
             ArcoError: there is no such one.
         """
-        sections = self.parameters.sections
-        entries = sections.tables if kind == "table" else sections.figures
+        entries = self.tables if kind == "table" else self.parameters.sections.figures
         stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
         for candidate in (stem, f"{kind}{stem}"):
             if candidate in entries:
                 return candidate
         raise ArcoError(f"there is no {kind} {name!r}; known: {', '.join(entries) or 'none'}")
 
-    def entries_of(self, target: str) -> dict[str, Table | Figure]:
-        """The tables and figures that a target means: one by name or result path, or `all`.
+    def entries_of(self, target: str) -> dict[str, Printed]:
+        """What a target means: a table, comparison or figure by name or path, or `all`.
 
         Raises:
             ArcoError: no such table or figure.
         """
         sections = self.parameters.sections
         if target == "all":
-            return {**sections.tables, **sections.figures}
+            return {**self.tables, **sections.figures}
         if "figure" in target:
             name = self.entry_name("figure", target)
             return {name: sections.figures[name]}
         name = self.entry_name("table", target)
-        return {name: sections.tables[name]}
+        return {name: self.tables[name]}
 
-    def shown(self, entry: Table | Figure) -> list[Cell]:
+    def shown(self, entry: Printed) -> list[Cell]:
         """The cells that a table or figure shows, each once."""
-        return self.table_cells(entry) if isinstance(entry, Table) else self.figure_cells(entry)
+        return self.figure_cells(entry) if isinstance(entry, Figure) else self.table_cells(entry)
 
     def cells_of(self, target: str) -> list[Cell]:
         """The cells behind a target, as of `entries_of`, each once."""
@@ -174,7 +182,7 @@ class Plan:
                 found.setdefault(cell, []).append(self.metrics(cell, entry.part))
         return found
 
-    def with_data(self, entries: Mapping[str, Table] | Mapping[str, Figure]) -> list[str]:
+    def with_data(self, entries: Mapping[str, Printed]) -> list[str]:
         """Those tables or figures whose datasets are synthetic or have been downloaded."""
 
         def there(name: str) -> bool:
@@ -293,9 +301,9 @@ class Plan:
         return self.run_folder(cell) / ("metrics.csv" if part == "test" else f"metrics_{part}.csv")
 
 
-def datasets_of(entry: Table | Figure) -> list[str]:
-    """The datasets that a table or figure shows."""
-    return entry.datasets if isinstance(entry, Table) else [entry.dataset]
+def datasets_of(entry: Printed) -> list[str]:
+    """The datasets that a table, comparison or figure shows."""
+    return [entry.dataset] if isinstance(entry, Figure) else entry.datasets
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:

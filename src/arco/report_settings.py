@@ -1,18 +1,18 @@
-"""What tables and figures are made from: their layout and the metrics file behind every number.
+"""What tables, comparisons and figures are made from: layout, and the metrics behind each number.
 
 Loads no torch.
 """
 
 from __future__ import annotations
 
-from arco.plan import Plan, datasets_of
-from arco.schema.reports import Figure, Table
+from arco.plan import Plan, Printed, datasets_of
+from arco.schema.reports import Comparison, labels_of
 from arco.trees import Tree, known
 
 
 def table_settings(plan: Plan, name: str) -> Tree:
-    """What a table is made from: its layout and the metrics file behind every cell."""
-    table = known(plan.parameters.sections.tables, name, "table", "tables")
+    """What a table or comparison is made from: its layout and the metrics file of every cell."""
+    table = known(plan.tables, name, "table", "tables")
     cells = [
         {
             "row": row,
@@ -25,11 +25,14 @@ def table_settings(plan: Plan, name: str) -> Tree:
         }
         for row, entry in enumerate(table.rows)
         for dataset in table.datasets
-        for labels in table.labels
+        for labels in labels_of(table, dataset)
         for seed in plan.parameters.sections.seeds
     ]
-    layout = table.model_dump()
-    return {"name": name, **_common(plan, table), "table": layout, "cells": cells}
+    layout: Tree = {"table": table.model_dump()}
+    if isinstance(table, Comparison):
+        bootstrap = plan.parameters.sections.bootstrap.model_dump()
+        layout = {"comparison": table.model_dump(), "bootstrap": bootstrap}
+    return {"name": name, **_common(plan, table), **layout, "cells": cells}
 
 
 def figure_settings(plan: Plan, name: str) -> Tree:
@@ -55,7 +58,7 @@ def figure_settings(plan: Plan, name: str) -> Tree:
     return {"name": name, **_common(plan, figure), "figure": layout, "points": points}
 
 
-def _common(plan: Plan, entry: Table | Figure) -> Tree:
+def _common(plan: Plan, entry: Printed) -> Tree:
     sections = plan.parameters.sections
     datasets = {name: plan.dataset(name) for name in datasets_of(entry)}
     return {

@@ -18,8 +18,8 @@ from typing import Generic, TypeVar
 
 from arco import files
 from arco.console import aligned, duration
-from arco.plan import Cell, Plan, PretrainingRun, canonical
-from arco.schema.reports import Figure, Table
+from arco.plan import Cell, Plan, PretrainingRun, Printed, canonical
+from arco.schema.reports import Figure
 from arco.trees import Tree
 
 Job = Cell | PretrainingRun
@@ -124,10 +124,16 @@ class TargetStatus:
         }
 
     def grid(self) -> str:
-        """For people: a row per recipe, a column per labels entry, in it a symbol per seed."""
+        """For people: a row per recipe, a column per labels entry, in it a symbol per seed.
+
+        Of several datasets each has columns of its own.
+        """
+        several = len({status.job.dataset for status in self.cells}) > 1
         places: dict[tuple[str, str], str] = defaultdict(str)
         for status in self.cells:
-            places[status.job.recipe, status.job.labels] += SYMBOLS[status.state]
+            job = status.job
+            column = f"{job.dataset} {job.labels}" if several else job.labels
+            places[job.recipe, column] += SYMBOLS[status.state]
         recipes = dict.fromkeys(recipe for recipe, _ in places)
         labels = dict.fromkeys(key for _, key in places)
         rows = [[recipe, *(places[recipe, key] for key in labels)] for recipe in recipes]
@@ -200,9 +206,9 @@ def examine(plan: Plan, target: str = "all") -> Status:
     return Status(plan.parameters.variant, targets)
 
 
-def _target(plan: Plan, name: str, entry: Table | Figure, judge: _Judge) -> TargetStatus:
+def _target(plan: Plan, name: str, entry: Printed, judge: _Judge) -> TargetStatus:
     cells = plan.shown(entry)
-    result = plan.paths.table(name) if isinstance(entry, Table) else plan.paths.figure(name)
+    result = plan.paths.figure(name) if isinstance(entry, Figure) else plan.paths.table(name)
     return TargetStatus(
         name,
         entry.title,

@@ -101,6 +101,13 @@ def test_runs_over_other_cases_are_refused(write_metrics):
         read_runs([first, second], CLASSES, "test")
 
 
+def test_runs_with_other_patients_behind_the_cases_are_refused(write_metrics):
+    first = write_metrics("first", THREE_CASES)
+    second = write_metrics("second", THREE_CASES, patients={"b": "pa"})
+    with pytest.raises(ArcoError, match=r"second/metrics.csv does not score the same cases as"):
+        read_runs([first, second], CLASSES, "test")
+
+
 def test_the_order_of_rows_does_not_matter(write_metrics):
     straight = read_run(write_metrics("straight", THREE_CASES), CLASSES, "test")
     turned = dict(reversed(THREE_CASES.items()))
@@ -146,6 +153,7 @@ def test_a_file_cut_short_inside_a_case_is_refused(write_metrics):
         ("b,pb,rv", "b,pb,myo", "unknown class 'myo'"),
         ("b,pb,rv", "a,pa,rv", "case a stands in it twice"),
         ("b,pb,rv", "z,pz,rv", "lacks a class"),
+        ("b,pb,rv", "b,pz,rv", "case b is of two patients"),
         ("dice", "dise", "dice"),
         (",test", ",val", "part is 'val' where 'test' is wanted"),
     ],

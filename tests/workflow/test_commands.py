@@ -292,7 +292,7 @@ def test_plan_status_and_doctor_speak_json(ready):
 def test_every_command_has_help(workspace):
     listed = workspace.arco("--help").stdout
     for name in ("doctor", "phantom", "prepare", "split", "plan", "pretrain", "finetune",
-                 "evaluate", "table", "figure", "status"):  # fmt: skip
+                 "evaluate", "table", "figure", "publish", "status"):  # fmt: skip
         assert name in listed
         assert "usage: arco" in workspace.arco(name, "--help").stdout
 

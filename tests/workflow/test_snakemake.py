@@ -12,7 +12,8 @@ import time
 import pytest
 from workspaces import make_workspace
 
-from arco import files
+from arco import files, params
+from arco.plan import Plan
 
 pytestmark = pytest.mark.workflow
 
@@ -177,11 +178,13 @@ def test_killing_snakemake_and_its_jobs_loses_nothing(built, workspace):
 
 def test_the_whole_plan_is_a_valid_graph(workspace):
     counts = jobs_of(workspace.snakemake("--dry-run", "all"))
-    tables = json.loads(workspace.arco("plan", "all", "--json").stdout)
-    # Hippocampus is not in this workspace's data/raw, so its tables wait for the download.
-    cells = [cell for cell in tables["cells"] if not cell["dataset"].startswith("hippocampus")]
+    # Hippocampus is not in this workspace's data/raw, so what shows it waits for the download.
+    plan = Plan(params.load(workspace.root / "params.yaml"))
+    tables, figures = plan.with_data(plan.tables), plan.with_data(plan.parameters.sections.figures)
+    assert not any("hippocampus" in name for name in tables)
+    cells = {cell for name in (*tables, *figures) for cell in plan.cells_of(name)}
     assert counts["finetune"] == len(cells)
-    assert counts["table"] == 6
+    assert counts["table"] == len(tables) == 9
     assert counts["figure"] == 1
 
 
@@ -193,6 +196,14 @@ def test_a_tuning_file_plans_its_cells_and_scores_no_test_case(workspace):
     assert counts.pop("finetune") == counts.pop("validate") == 5 * 3
     assert counts.pop("table") == 1
     assert set(counts) <= {"phantom", "prepare", "split", "label"}
+
+
+def test_a_comparison_over_seeds_needs_each_cell_once_a_seed(workspace):
+    target = "results/tables/acdc_seeds.csv"
+    counts = jobs_of(workspace.snakemake("--dry-run", "--config", "seeds=[0,1,2]", "--", target))
+    # seven rows at three budgets and UNet-F once; one relational pretraining a budget
+    assert (counts["finetune"], counts["evaluate"]) == (3 * (7 * 3 + 1), 3 * (7 * 3 + 1))
+    assert (counts["pretrain"], counts["table"]) == (3 * 3, 1)
 
 
 def test_lint_has_only_its_advice_on_containers(workspace):

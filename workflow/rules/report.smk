@@ -1,4 +1,4 @@
-"""Tables and figures of the appendix from the scores of their cells."""
+"""Tables, comparisons and figures from the scores of their cells."""
 
 
 rule table:
@@ -12,7 +12,7 @@ rule table:
     log:
         "logs/tables/{table}.log",
     wildcard_constraints:
-        table="|".join(SECTIONS.tables),
+        table="|".join(PLAN.tables),
     params:
         job=lambda w: canonical(jobs.table(PLAN, w.table)),
     shell:

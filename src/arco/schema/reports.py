@@ -1,12 +1,13 @@
-"""What is printed: recipes, tables and figures."""
+"""What is printed: recipes, tables, comparisons and figures."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from arco.fields import Sampler, Settings
+from arco.fields import NonNegativeInt, PositiveInt, Sampler, Settings
 
 
 class Recipe(Settings):
@@ -29,14 +30,19 @@ class Score(Settings):
     best: Literal["high", "low"]
 
 
-class Row(Settings):
-    """A printed row; rows of one `category` stand together.
+class ComparedRow(Settings):
+    """A printed row: a recipe and what it is called."""
+
+    recipe: str
+    label: str
+
+
+class Row(ComparedRow):
+    """A row of a table; rows of one `category` stand together.
 
     `bound` rows are an upper or lower bound: printed, but never marked as best or second best.
     """
 
-    recipe: str
-    label: str
     category: str = ""
     bound: bool = False
 
@@ -72,6 +78,51 @@ class Table(Settings):
     def classes_of(self, dataset: str) -> list[str]:
         """The classes shown of a dataset."""
         return self.classes[dataset] if isinstance(self.classes, dict) else self.classes
+
+
+class Comparison(Settings):
+    """A table of differences: each row's average score against that of the recipe `against`.
+
+    Rows are repeated for every dataset and labels entry; the one of `against` is printed first.
+    Labels entries are one list for all datasets, or given by dataset.
+    """
+
+    title: str
+    caption: str
+    datasets: Annotated[list[str], Field(min_length=1)]
+    labels: list[str] | dict[str, list[str]]
+    against: str
+    score: Score = Score(score="dice", label="DSC[%]", best="high")
+    part: Literal["test", "val"] = "test"
+    rows: Annotated[list[ComparedRow], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Comparison:
+        if isinstance(self.labels, dict) and set(self.labels) != set(self.datasets):
+            raise ValueError("labels, where given by dataset, needs an entry for each of datasets")
+        counts = Counter(row.recipe for row in self.rows)
+        repeated = [recipe for recipe, count in counts.items() if count > 1]
+        if repeated:
+            raise ValueError(f"rows holds the recipe {repeated[0]} twice; remove one")
+        if self.against not in counts:
+            raise ValueError(f"against is {self.against}, which no row shows; add a row for it")
+        return self
+
+
+def labels_of(entry: Table | Comparison, dataset: str) -> list[str]:
+    """The labels entries that a table or comparison shows of a dataset."""
+    return entry.labels[dataset] if isinstance(entry.labels, dict) else entry.labels
+
+
+class Bootstrap(Settings):
+    """How the intervals of comparisons are drawn, see `arco.tables.bootstrap`.
+
+    `level` is the share of resamples inside an interval.
+    """
+
+    resamples: PositiveInt
+    level: Annotated[float, Field(gt=0, lt=1)]
+    seed: NonNegativeInt
 
 
 class Sweep(Settings):

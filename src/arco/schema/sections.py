@@ -8,7 +8,7 @@ from pydantic import Field
 
 from arco.fields import NonNegative, NonNegativeInt, PositiveInt, Settings
 from arco.schema.datasets import Dataset, Volumes
-from arco.schema.reports import Figure, Table
+from arco.schema.reports import Bootstrap, Comparison, Figure, Table
 from arco.schema.training import Augmentation, Networks, Training, Window
 
 SCALES = ("demo", "smoke", "paper")
@@ -62,5 +62,7 @@ class Sections(Settings):
     volumes: Volumes
     recipes: dict[str, dict[str, Any]]
     tables: dict[str, Table]
+    comparisons: dict[str, Comparison]
+    bootstrap: Bootstrap
     figures: dict[str, Figure]
     scales: dict[Scale, dict[str, Any]]

@@ -11,7 +11,7 @@ from arco import files
 from arco.provenance import conditions
 from arco.schema.reports import Table
 from arco.tables import formats
-from arco.tables.collect import RunScores, Summary, read_runs, summarize
+from arco.tables.collect import Summary, read_cells, summarize
 from arco.tables.layout import columns_of, lay_out, lines_of
 
 
@@ -41,6 +41,15 @@ def build_table(
         ".tex": formats.to_latex(page),
         ".json": formats.to_json(page, settings, provenance),
     }
+    return write_formats(out, texts)
+
+
+def write_formats(out: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write the texts of a table, by suffix, beside each other: all or none.
+
+    Returns:
+        The files, in the order of `texts`.
+    """
     written = [out.with_suffix(suffix) for suffix in texts]
     with ExitStack() as stack:  # every text is on the disk before the first one gets its name
         temporaries = [stack.enter_context(files.atomic(path)) for path in written]
@@ -57,17 +66,11 @@ def _conditions(table: Table, settings: Mapping[str, Any]) -> str:
 
 def _summaries(table: Table, settings: Mapping[str, Any]) -> list[list[Summary]]:
     """The numbers of each line, one per column of the table."""
-    by_cell: dict[tuple[int, str, str], list[RunScores]] = {}
-    for name, dataset in settings["datasets"].items():
-        cells = [cell for cell in settings["cells"] if cell["dataset"] == name]
-        paths = [Path(cell["metrics"]) for cell in cells]
-        runs = read_runs(paths, dataset["classes"], table.part)
-        for cell, path in zip(cells, paths, strict=True):
-            by_cell.setdefault((cell["row"], name, cell["labels"]), []).append(runs[path])
+    by_cell = read_cells(settings, table.part)
     return [
         [
             summarize(
-                by_cell[row, column.dataset, column.labels or labels],
+                list(by_cell[row, column.dataset, column.labels or labels].values()),
                 column.class_name,
                 column.score.score,
             )

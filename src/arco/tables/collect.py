@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from arco.errors import ArcoError
@@ -26,13 +27,16 @@ NAMES = ("case", "patient", "class", "part")
 AVERAGE = "average"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunScores:
     """The scores of one trained network on one part of its dataset.
 
     Attributes:
         path: the metrics file they are from.
         cases: the case ids, sorted.
+        patients: the patient of each case.
+        values: [classes, cases, `SCORES`] in the unit of the file, classes sorted by name; NaN
+            where undefined.
         means: mean over cases by (class, score), also for the class `average`; NaN where no case
             has a defined value. The average is NaN where any class is: over fewer classes it
             would be another quantity, and a network that misses an organ would gain by it.
@@ -41,6 +45,8 @@ class RunScores:
 
     path: Path
     cases: tuple[str, ...]
+    patients: tuple[str, ...]
+    values: npt.NDArray[np.float64]
     means: dict[tuple[str, str], float]
     undefined: dict[tuple[str, str], int]
 
@@ -76,14 +82,14 @@ class Summary:
     @property
     def std(self) -> float:
         """Sample standard deviation over seeds (n - 1); NaN below two seeds that have a score."""
-        return statistics.stdev(self.defined) if len(self.defined) > 1 else math.nan
+        return deviation(self.per_seed)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, None for NaN."""
         return {
-            "mean": _json_number(self.mean),
-            "std": _json_number(self.std),
-            "per_seed": [_json_number(value) for value in self.per_seed],
+            "mean": json_number(self.mean),
+            "std": json_number(self.std),
+            "per_seed": [json_number(value) for value in self.per_seed],
             "cases": self.cases,
             "scores": self.scores,
             "undefined": self.undefined,
@@ -107,12 +113,34 @@ def read_runs(paths: Iterable[Path], classes: Sequence[str], part: str) -> dict[
     for path in dict.fromkeys(paths):
         runs[path] = read_run(path, classes, part)
         first = next(iter(runs.values()))
-        if runs[path].cases != first.cases:
+        if (runs[path].cases, runs[path].patients) != (first.cases, first.patients):
             raise ArcoError(
                 f"{path} does not score the same cases as {first.path}; delete the older of the "
                 "two and evaluate its cell again"
             )
     return runs
+
+
+def read_cells(
+    settings: Mapping[str, Any], part: str
+) -> dict[tuple[int, str, str], dict[int, RunScores]]:
+    """The scores behind a table, by (row, dataset, labels entry) and then by seed.
+
+    Args:
+        settings: what `Plan.table_settings` gives; read are datasets and cells.
+        part: the part that must have been scored.
+
+    Raises:
+        ArcoError: as `read_runs`, for the cells of each dataset.
+    """
+    by_cell: dict[tuple[int, str, str], dict[int, RunScores]] = {}
+    for name, dataset in settings["datasets"].items():
+        cells = [cell for cell in settings["cells"] if cell["dataset"] == name]
+        runs = read_runs([Path(cell["metrics"]) for cell in cells], dataset["classes"], part)
+        for cell in cells:
+            of_seeds = by_cell.setdefault((cell["row"], name, cell["labels"]), {})
+            of_seeds[cell["seed"]] = runs[Path(cell["metrics"])]
+    return by_cell
 
 
 def read_run(path: Path, classes: Sequence[str], part: str) -> RunScores:
@@ -124,18 +152,20 @@ def read_run(path: Path, classes: Sequence[str], part: str) -> RunScores:
     frame = _read(path)
     for complaint in _complaints(frame, classes, part):
         raise _invalid(path, complaint)
-    cases = sorted(frame["case"].unique())
-    ordered = frame.sort_values(["class", "case"])[list(SCORES)]
-    values = ordered.to_numpy().reshape(len(classes), len(cases), len(SCORES))
+    ordered = frame.sort_values(["class", "case"])
+    first_class = ordered[: len(ordered) // len(classes)]
+    values = ordered[list(SCORES)].to_numpy().reshape(len(classes), len(first_class), len(SCORES))
     defined = np.isfinite(values).sum(axis=1)
     means = np.nansum(values, axis=1) / np.where(defined, defined, np.nan)
-    undefined = len(cases) - defined
+    undefined = len(first_class) - defined
     means = np.vstack([means, means.mean(axis=0)])
     undefined = np.vstack([undefined, undefined.sum(axis=0)])
     keys = [(name, score) for name in (*sorted(classes), AVERAGE) for score in SCORES]
     return RunScores(
         path,
-        tuple(cases),
+        tuple(first_class["case"]),
+        tuple(first_class["patient"]),
+        values,
         dict(zip(keys, means.ravel().tolist(), strict=True)),
         dict(zip(keys, undefined.ravel().tolist(), strict=True)),
     )
@@ -195,6 +225,9 @@ def _complaints(frame: pd.DataFrame, classes: Sequence[str], part: str) -> Itera
     rows_per_case = frame["case"].value_counts()
     if rows_per_case.min() < len(classes):
         yield f"case {rows_per_case.idxmin()} lacks a class"
+    patients = frame.groupby("case")["patient"].nunique()
+    if patients.max() > 1:
+        yield f"case {patients.idxmax()} is of two patients"
     values = frame[list(SCORES)].to_numpy()
     if np.any((values < 0) | np.isinf(values)):
         yield "a score is negative or infinite"
@@ -202,5 +235,12 @@ def _complaints(frame: pd.DataFrame, classes: Sequence[str], part: str) -> Itera
         yield "a Dice or Jaccard score is above 1"
 
 
-def _json_number(value: float) -> float | None:
+def json_number(value: float) -> float | None:
+    """A number as JSON can hold it: None for NaN."""
     return None if math.isnan(value) else value
+
+
+def deviation(per_seed: Sequence[float]) -> float:
+    """Sample standard deviation (n - 1) of the numbers that are not NaN; NaN below two of them."""
+    defined = [value for value in per_seed if not math.isnan(value)]
+    return statistics.stdev(defined) if len(defined) > 1 else math.nan

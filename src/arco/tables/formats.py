@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from arco.paths import label_key
-from arco.tables.layout import Column, Number, Page
+from arco.tables.layout import Column, Number, Page, Texts
 from arco.tables.numerals import exact, slug, unit
 
 LATEX_SIGNS = {
@@ -22,6 +22,7 @@ LATEX_SIGNS = {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "–": "--",
+    "−": "$-$",
     "×": r"$\times$",
     "λ": r"$\lambda$",
 }
@@ -79,35 +80,65 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 def to_markdown(page: Page) -> str:
     """Title, caption, a pipe table (best bold, second best underlined), footnotes and notes."""
-    headings = _combined_headings(page)
-    leading = _leading(page, page.grouping, "Method")
-    lines = [
-        f"**{_markdown(page.title)}**",
-        "",
-        _markdown(f"{page.caption} {page.conditions}"),
-        "",
-        _pipes([*leading, *map(_markdown, headings)]),
-        _pipes([":--"] * len(leading) + ["--:"] * len(headings)),
-    ]
+    rows = []
     for line in page.lines:
-        category = _markdown(line.category) if line.opens_category else ""
-        cells = _leading(page, category, _markdown(line.row.label))
-        lines.append(_pipes(cells + _cells(page, line.numbers, _markdown_number)))
+        category = markdown(line.category) if line.opens_category else ""
+        cells = _leading(page, category, markdown(line.row.label))
+        rows.append(cells + _cells(page, line.numbers, _markdown_number))
+    heading = _leading(page, page.grouping, "Method"), _combined_headings(page)
+    return markdown_page(page, heading, rows)
+
+
+def markdown_page(
+    page: Texts, heading: tuple[Sequence[str], Sequence[str]], rows: Iterable[Sequence[str]]
+) -> str:
+    """Title, caption, a pipe table, footnotes and notes.
+
+    Args:
+        page: what stands around the table, plain text.
+        heading: of the columns of text, and of those of numbers, plain text.
+        rows: the cells, with their formatting.
+    """
+    leading, numbers = heading
+    lines = [
+        f"**{markdown(page.title)}**",
+        "",
+        markdown(f"{page.caption} {page.conditions}"),
+        "",
+        _pipes([*leading, *map(markdown, numbers)]),
+        _pipes([":--"] * len(leading) + ["--:"] * len(numbers)),
+        *map(_pipes, rows),
+    ]
     footnotes = [f"<sup>{mark}</sup> {text}." for mark, text in page.footnotes.items()]
-    paragraphs = [*footnotes, *map(_markdown, page.notes)]
+    paragraphs = [*footnotes, *map(markdown, page.notes)]
     return "\n".join(lines) + "\n\n" + "\n\n".join(paragraphs) + "\n"
 
 
 def to_latex(page: Page) -> str:
     """A table environment for booktabs (and graphicx, where the table is wide)."""
     leading = _leading(page, page.grouping, "Method")
-    cells = len(page.headings)
+    columns = len(leading), len(page.headings)
+    return latex_page(page, columns, _latex_heading(page, leading), _latex_rows(page))
+
+
+def latex_page(
+    page: Texts, columns: tuple[int, int], heading: Sequence[str], rows: Sequence[str]
+) -> str:
+    """A table environment.
+
+    Args:
+        page: what stands around the table, plain text.
+        columns: how many columns hold text, and how many numbers.
+        heading: the lines above the first rule of the table, in LaTeX.
+        rows: the lines below it, in LaTeX.
+    """
+    leading, cells = columns
     tabular = [
-        rf"\begin{{tabular}}{{{'l' * len(leading)}{'c' * cells}}}",
+        rf"\begin{{tabular}}{{{'l' * leading}{'c' * cells}}}",
         r"\toprule",
-        *_latex_heading(page, leading),
+        *heading,
         r"\midrule",
-        *_latex_rows(page),
+        *rows,
         r"\bottomrule",
         r"\end{tabular}",
     ]
@@ -178,7 +209,8 @@ def _leading(page: Page, category: str, method: str) -> list[str]:
     return [category, method] if page.has_categories else [method]
 
 
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
+    """Text with everything escaped that Markdown would read as formatting."""
     return re.sub(r"([\\|*_<`])", r"\\\1", text)
 
 
@@ -222,7 +254,7 @@ def _latex_heading(page: Page, leading: Sequence[str]) -> list[str]:
         above.append(rf"\multicolumn{{{width}}}{{c}}{{{latex(entry)}}}")
         rules.append(rf"\cmidrule(lr){{{start}-{start + width - 1}}}")
         start += width
-    return [_ampersands(above), "".join(rules), _ampersands([*leading, *map(latex, page.headings)])]
+    return [ampersands(above), "".join(rules), ampersands([*leading, *map(latex, page.headings)])]
 
 
 def _latex_rows(page: Page) -> list[str]:
@@ -232,9 +264,10 @@ def _latex_rows(page: Page) -> list[str]:
             rows.append(r"\midrule")
         category = latex(line.category) if line.opens_category else ""
         cells = _leading(page, category, latex(line.row.label))
-        rows.append(_ampersands(cells + _cells(page, line.numbers, _latex_number)))
+        rows.append(ampersands(cells + _cells(page, line.numbers, _latex_number)))
     return rows
 
 
-def _ampersands(cells: Sequence[str]) -> str:
+def ampersands(cells: Sequence[str]) -> str:
+    """A row of a LaTeX table."""
     return f"{' & '.join(cells)} \\\\"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from arco.schema.reports import Row, Score, Table
@@ -61,20 +61,13 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Page:
-    """A table ready to be written in any format.
+class Texts:
+    """What stands around the numbers of a table.
 
     Attributes:
         title, caption: its heading.
         conditions: the sentence on data, scale, protocol and seeds; it belongs to the heading,
             where nobody overlooks it.
-        columns: what each number of a line is, datasets outermost, then labels entries, classes
-            and scores.
-        titles: the printed name of each dataset.
-        grouping: what its categories are, for the heading above them.
-        cell_width: how many neighbouring numbers share a printed cell ("68.2/16.9" is two).
-        headings: the heading of each printed cell below its labels entry.
-        lines: the rows.
         footnotes: text by mark.
         notes: sentences below the table that say how to read it.
     """
@@ -82,14 +75,30 @@ class Page:
     title: str
     caption: str
     conditions: str
+    footnotes: dict[str, str]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Page(Texts):
+    """A table ready to be written in any format.
+
+    Attributes:
+        columns: what each number of a line is, datasets outermost, then labels entries, classes
+            and scores.
+        titles: the printed name of each dataset.
+        grouping: what its categories are, for the heading above them.
+        cell_width: how many neighbouring numbers share a printed cell ("68.2/16.9" is two).
+        headings: the heading of each printed cell below its labels entry.
+        lines: the rows.
+    """
+
     columns: tuple[Column, ...]
     titles: dict[str, str]
     grouping: str
     cell_width: int
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
-    footnotes: dict[str, str]
-    notes: tuple[str, ...]
 
     @property
     def has_categories(self) -> bool:
@@ -155,7 +164,7 @@ def lay_out(
         for start in range(0, len(summaries), count)  # each block of a stacked table by itself
         for line in _ranks(table.rows, columns, summaries[start : start + count])
     ]
-    marks = _footnote_marks(summaries)
+    marks = footnote_marks(footnote(summary) for line in summaries for summary in line)
     lines: list[Line] = []
     for index, (labels, number_of_row) in enumerate(lines_of(table)):
         row = table.rows[number_of_row]
@@ -167,7 +176,7 @@ def lay_out(
                 printed(summary.mean, column.score.score),
                 printed_deviation(summary.std, summary.mean, column.score.score),
                 rank,
-                marks.get(_footnote(summary), ""),
+                marks.get(footnote(summary), ""),
             )
             for column, summary, rank in zip(columns, summaries[index], ranks[index], strict=True)
         ]
@@ -216,7 +225,7 @@ def _mostly_undefined(summary: Summary) -> bool:
     return 2 * summary.undefined > summary.scores
 
 
-def _footnote(summary: Summary) -> str:
+def footnote(summary: Summary) -> str:
     """What a reader must know about undefined scores behind a number; empty if there are none."""
     if not summary.undefined:
         return ""
@@ -227,14 +236,13 @@ def _footnote(summary: Summary) -> str:
     return text
 
 
-def _footnote_marks(summaries: Sequence[Sequence[Summary]]) -> dict[str, str]:
-    """A mark (a, b, ... z, aa, ...) for each distinct footnote, in printed order."""
-    texts = [text for line in summaries for text in map(_footnote, line) if text]
+def footnote_marks(texts: Iterable[str]) -> dict[str, str]:
+    """A mark (a, b, ... z, aa, ...) for each distinct footnote, in printed order; none if empty."""
     letters = string.ascii_lowercase
     return {
         text: (letters[index // len(letters) - 1] if index >= len(letters) else "")
         + letters[index % len(letters)]
-        for index, text in enumerate(dict.fromkeys(texts))
+        for index, text in enumerate(dict.fromkeys(filter(None, texts)))
     }
 
 
@@ -247,7 +255,7 @@ def _headings(table: Table) -> list[str]:
             per_entry = [class_title(name) for name in names]
         else:
             per_entry = [
-                (f"{class_title(name)} " if len(names) > 1 else "") + _score_heading(score)
+                (f"{class_title(name)} " if len(names) > 1 else "") + score_heading(score)
                 for name in names
                 for score in table.scores
             ]
@@ -259,7 +267,7 @@ def _notes(table: Table, summaries: Sequence[Sequence[Summary]]) -> list[str]:
     numbers = [summary for line in summaries for summary in line]
     reading = []
     if table.style == "pairs":
-        reading.append(f"Each cell: {' / '.join(map(_score_heading, table.scores))}.")
+        reading.append(f"Each cell: {' / '.join(map(score_heading, table.scores))}.")
     reading.append("A class score is the mean over the cases where it is defined.")
     if any(AVERAGE in table.classes_of(dataset) for dataset in table.datasets):
         reading.append(
@@ -276,7 +284,8 @@ def _notes(table: Table, summaries: Sequence[Sequence[Summary]]) -> list[str]:
     return [" ".join(reading), marking]
 
 
-def _score_heading(score: Score) -> str:
+def score_heading(score: Score) -> str:
+    """A score with an arrow to its best end: `DSC[%] ↑`."""
     return f"{score.label} {ARROWS[score.best]}"
 
 

@@ -30,6 +30,15 @@ def printed_deviation(std: float, mean: float, score: str) -> str:
     return "" if math.isnan(std) else _fixed(std, score, decimals(mean, score))
 
 
+def printed_difference(value: float, mean: float, score: str) -> str:
+    """A difference with its sign and as many decimals as the mean it belongs to; NaN is a dash."""
+    if math.isnan(value):
+        return UNDEFINED
+    text = _fixed(abs(value), score, decimals(mean, score))
+    sign = "" if float(text) == 0 else "−" if value < 0 else "+"
+    return sign + text
+
+
 def exact(value: float, score: str) -> str:
     """A score for the csv: percent with two decimals, a distance with three, `nan` for NaN."""
     return _fixed(value, score, 2 if score in FRACTIONS else 3)

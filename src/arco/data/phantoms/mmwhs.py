@@ -4,9 +4,9 @@ As in the original: matrix sizes, data types and intensity ranges differ from pa
 and so does the way a scan lies in its file (axes in any order, reversed, or oblique to the body).
 The first patient's label map holds a few voxels of value 421 where 420 is meant.
 
-The field of view is about 140 to 205 mm wide: the heart fills as much of it as in scans that are cut to
-the heart, so that seven structures keep a useful size in small images. Voxels are about 2.4 mm wide
-and 4.5 to 6.5 mm high, where the original's are about 1 mm in all directions: a scan is small, and
+The field of view is about 140 to 205 mm wide: the heart fills as much of it as in scans that are
+cut to the heart, so that seven structures keep a useful size in small images. Voxels are about
+2.4 mm wide and 4.5 to 6.5 mm high, where the original's are about 1 mm in all directions: a scan is small, and
 its axial slices stay square.
 """
 
