@@ -23,22 +23,35 @@ def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
     blood in the ventricles; how far blood and muscle lie apart differs from patient to patient.
     """
     blood = rng.uniform(0.6, 0.95)
-    myocardium = blood * rng.uniform(0.26, 0.5)
+    myocardium = blood * rng.uniform(0.3, 0.55)
     return {
         "air": 0.02,
         "lung": rng.uniform(0.05, 0.2),
-        "bone": rng.uniform(0.05, 0.2),
         "blood": blood,
-        "right_blood": blood * rng.uniform(0.85, 1.1),
+        "right_blood": blood * rng.uniform(0.9, 1.05),
         "vessel": blood * rng.uniform(0.85, 1.1),
         "myocardium": myocardium,
         "muscle": myocardium * rng.uniform(0.75, 1.15),
         "liver": myocardium * rng.uniform(0.85, 1.25),
-        "spleen": myocardium * rng.uniform(0.9, 1.6),
-        "mediastinum": myocardium * rng.uniform(0.3, 0.8),
+        "mediastinum": myocardium * rng.uniform(0.2, 0.6),
         "fat": rng.uniform(0.5, 1.05),
         "marrow": rng.uniform(0.3, 0.6),
-        "stomach": rng.choice([0.03, rng.uniform(0.1, 0.95)]),
+        "stomach": rng.uniform(0.1, 0.95),
+    }
+
+
+def draw_chest_tissues(rng: np.random.Generator) -> dict[str, float]:
+    """The same for a whole chest in cine images, whose heart muscle is a little darker.
+
+    Bone and spleen are added, and about half of the stomachs hold air.
+    """
+    tissues = draw_tissues(rng)
+    stomach = tissues["air"] if rng.random() < 0.5 else tissues["stomach"]
+    return tissues | {
+        "myocardium": tissues["myocardium"] * rng.uniform(0.75, 1),
+        "bone": rng.uniform(0.05, 0.2),
+        "spleen": tissues["myocardium"] * rng.uniform(0.9, 1.6),
+        "stomach": stomach,
     }
 
 

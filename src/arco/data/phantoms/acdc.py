@@ -22,7 +22,7 @@ from arco.data.anatomy.artefacts import banding, bright_spots, ghost, slice_gain
 from arco.data.anatomy.heart import GROUPS, draw_heart, paint_heart
 from arco.data.anatomy.scanner import Scanner
 from arco.data.anatomy.shapes import Grid, Volume, distort, make_grid, paint_all, texture, turn
-from arco.data.anatomy.thorax import draw_thorax, draw_tissues
+from arco.data.anatomy.thorax import draw_chest_tissues, draw_thorax
 from arco.data.phantom_files import phantom_writer, write_nifti
 
 _STORED = ((np.int16, 300.0, 2000.0), (np.float32, 80.0, 4000.0), (np.uint8, 110.0, 200.0))
@@ -76,7 +76,7 @@ def _write_patient(root: Path, number: int, rng: np.random.Generator) -> None:
     group = str(rng.choice(GROUPS))
     scan = _draw_geometry(rng)
     heart = draw_heart(rng, group, scan.base_mm, scan.length_mm)
-    thorax, tissues = draw_thorax(rng, scan.base_mm), draw_tissues(rng)
+    thorax, tissues = draw_thorax(rng, scan.base_mm), draw_chest_tissues(rng)
     artefacts = _draw_artefacts(rng, scan.grid)
     scanner = _draw_scanner(rng, artefacts.spot_ratio)
     diastole = 1 if rng.random() < 0.9 else int(rng.integers(2, 5))
