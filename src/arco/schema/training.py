@@ -96,7 +96,8 @@ class Training(Settings):
     The rest is off by default, and no pretraining takes it over from fine-tuning. Every
     `validate_every` steps and at the end fine-tuning scores the validation part for history.csv; 0
     for never. With `average_decay` above 0 the exponential average of the exported weights over
-    the steps is exported.
+    the steps is exported. At each of the shares of the run in `snapshots` the whole state of the
+    method is kept.
     """
 
     epochs: PositiveInt
@@ -108,6 +109,7 @@ class Training(Settings):
     log_every: PositiveInt
     validate_every: NonNegativeInt = 0
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    snapshots: list[Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _validates_where_a_row_ends(self) -> Training:
