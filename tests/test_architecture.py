@@ -30,7 +30,7 @@ FLOORS = (
     {"anatomical_contrast"},
     {"methods", "pretraining"},
     {"data"},
-    {"averaging", "checkpoint", "evaluation", "history", "training", "validation"},
+    {"averaging", "checkpoint", "evaluation", "history", "snapshots", "training", "validation"},
     {"tables", "figures", "overview", "status", "doctor"},
     {"cli"},
 )

@@ -54,16 +54,22 @@ def test_code_in_a_state_is_never_run(resume, tmp_path):
 
 
 def test_finished_outputs_are_recognised_until_they_or_the_settings_change(resume, tmp_path):
-    output = tmp_path / "weights"
+    output = tmp_path / "below" / "weights"
+    output.parent.mkdir()
     output.write_bytes(b"1")
-    assert not resume.finished([output])
+    name = "below/weights"
+    assert not resume.finished(tmp_path, [name])
     resume.save({"step": 3})
-    resume.finish([output])
-    assert resume.finished([output])
+    resume.finish(tmp_path, [name])
+    assert resume.finished(tmp_path, [name])
+    assert resume.finished(tmp_path, [])
+    assert not resume.finished(tmp_path, [name, "below/more"])
     assert resume.load(CPU) is None
-    assert not Resume(resume.folder, "other").finished([output])
+    assert not Resume(resume.folder, "other").finished(tmp_path, [name])
     output.write_bytes(b"2")
-    assert not resume.finished([output])
+    assert not resume.finished(tmp_path, [name])
+    output.unlink()
+    assert not resume.finished(tmp_path, [])
 
 
 def test_the_lock_keeps_others_out_while_it_is_held(resume):

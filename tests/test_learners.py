@@ -79,11 +79,12 @@ def test_a_mistake_in_a_dataset_s_training_is_told_by_its_own_key(trained):
         trained("relational", {"batch": {"labled": 3}})
 
 
-def test_a_pretraining_is_averaged_only_if_it_says_so_itself(trained):
-    assert "average_decay" not in trained("relational", {"average_decay": 0.9})
-    assert "average_decay" not in trained("relational", {}, training={"average_decay": 0.9})
-    own = {"relational": {"training": {"average_decay": 0.9}}}
-    assert trained("relational", {}, pretraining=own)["average_decay"] == 0.9
+@pytest.mark.parametrize(("key", "value"), [("average_decay", 0.9), ("snapshots", [0.5])])
+def test_a_pretraining_is_averaged_or_kept_only_if_it_says_so_itself(trained, key, value):
+    assert key not in trained("relational", {key: value})
+    assert key not in trained("relational", {}, training={key: value})
+    own = {"relational": {"training": {key: value}}}
+    assert trained("relational", {}, pretraining=own)[key] == value
 
 
 def test_a_pretraining_takes_over_no_validation_curve_and_may_ask_for_none(trained):

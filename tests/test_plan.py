@@ -251,7 +251,7 @@ def test_a_curve_over_volumes_reads_how_windows_follow_each_other(make_plan):
 
 
 def test_what_is_off_is_no_part_of_a_job(make_plan):
-    off = {"validate_every": 0, "average_decay": 0.0}
+    off = {"validate_every": 0, "average_decay": 0.0, "snapshots": []}
     plan = make_plan(scale="paper", training=off)
     training = plan.finetune_settings(plan.cell("acdc", "1%", "arco_sg", 0))["training"]
     assert not set(off) & set(training)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -53,13 +53,18 @@ class Resume:
                 fcntl.flock(stream, fcntl.LOCK_EX)
             yield
 
-    def finished(self, outputs: list[Path]) -> bool:
-        """Whether these outputs were made from this very configuration and are unchanged."""
-        if not self._done.exists() or not all(path.exists() for path in outputs):
+    def finished(self, out: Path, needed: Sequence[str]) -> bool:
+        """Whether `out` holds what this very configuration made, `needed` among it, unchanged."""
+        if not self._done.exists():
             return False
         note = files.read_json(self._done)
-        made = {path.name: files.sha256(path) for path in outputs}
-        return bool(note == {"key": self.key, "outputs": made})
+        made = note["outputs"]
+        return (
+            bool(note["key"] == self.key)
+            and set(needed) <= set(made)
+            and all((out / name).exists() for name in made)
+            and all(files.sha256(out / name) == digest for name, digest in made.items())
+        )
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """The last state saved for this configuration, or None to start from the beginning."""
@@ -81,8 +86,8 @@ class Resume:
         with files.atomic(self._state) as temporary:
             torch.save({**state, "key": self.key}, temporary)
 
-    def finish(self, outputs: list[Path]) -> None:
-        """Note that the outputs are complete and drop the state."""
-        made = {path.name: files.sha256(path) for path in outputs}
+    def finish(self, out: Path, names: Sequence[str]) -> None:
+        """Note that these files below `out` are complete and drop the state."""
+        made = {name: files.sha256(out / name) for name in names}
         files.write_json(self._done, {"key": self.key, "outputs": made})
         self._state.unlink(missing_ok=True)

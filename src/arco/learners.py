@@ -14,7 +14,7 @@ from arco.trees import Tree, checked, known, merged
 LENGTH = ("epochs", "iterations")
 """Keys of a dataset's `training` that its pretrainings do not take over: their length is theirs."""
 
-OF_FINE_TUNING = ("validate_every", "average_decay")
+OF_FINE_TUNING = ("validate_every", "average_decay", "snapshots")
 """Keys of `training` that no pretraining takes over, wherever they stand."""
 
 

@@ -36,6 +36,7 @@ from arco.progress import Report
 from arco.provenance import provenance
 from arco.schedules import learning_rate_factor
 from arco.schema.training import Augmentation, Training
+from arco.snapshots import Snapshots
 from arco.validation import ValidationCurve
 
 LOG = logging.getLogger("arco")
@@ -83,8 +84,8 @@ def train(
 ) -> None:
     """Run a job to its end, from its last checkpoint where there is one.
 
-    Writes weights.safetensors, history.csv, settings.json and provenance.json below `job.out`,
-    each complete or not at all.
+    Writes weights.safetensors, history.csv, settings.json, provenance.json and, where asked for,
+    snapshots below `job.out`, each complete or not at all.
 
     Raises:
         ArcoError: an input is missing, damaged or does not fit the settings.
@@ -94,9 +95,8 @@ def train(
     make_deterministic(chosen, threads)
     reuse_memory()
     resume = Resume(job.resume, fingerprint(canonical(job.settings), job.inputs()))
-    outputs = [job.out / name for name in OUTPUTS]
     with resume.locked():
-        if resume.finished(outputs):
+        if resume.finished(job.out, OUTPUTS):
             LOG.info("%s is already finished", job.out)
             return
         run = Run(job, chosen)
@@ -105,11 +105,12 @@ def train(
             run.restore(state)
             LOG.info("continuing from step %d of %d", run.step, run.total)
         run.advance(resume, checkpoint_seconds, report)
-        run.write(outputs)
+        run.write()
         facts = {"seconds": round(run.seconds, 1), "steps": run.total, "device": chosen.type}
         facts["threads"] = threads
         files.write_json(job.out / "provenance.json", {**facts, **provenance()})
-        resume.finish(outputs)
+        resume.finish(job.out, [*OUTPUTS, *run.snapshots.names])
+        run.snapshots.clear()
     LOG.info("finished %s in %.0f s", job.out, time.monotonic() - started)
 
 
@@ -151,6 +152,7 @@ class Run:
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())
         decay = self.training.average_decay
         self.average = WeightAverage(decay) if decay else None
+        self.snapshots = Snapshots(self.training.snapshots, self.total, job.resume)
         self.history = History()
         self.step = 0
         self.seconds = 0.0
@@ -223,6 +225,7 @@ class Run:
             self.average.update(self.method.exported(), self.step)
         self.history.add(logs)
         self.step += 1
+        self.snapshots.take(self.step, self.method)
         if self.step % self.training.log_every == 0 or self.step == self.total:
             self.history.close_row(progress, lr, self._measured())
 
@@ -277,11 +280,12 @@ class Run:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_generator"].cpu(), self.device)
 
-    def write(self, outputs: list[Path]) -> None:
+    def write(self) -> None:
         """Write the results, the weights last."""
-        weights, history, settings = outputs
+        weights, history, settings = (self.job.out / name for name in OUTPUTS)
         files.write_json(settings, {**self.job.settings, "channels": self.channels})
         files.write_csv(history, self.history.rows, self.history.columns)
+        self.snapshots.publish(self.job.out)
         exported = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.exported().items()
         }

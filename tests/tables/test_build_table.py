@@ -80,6 +80,25 @@ def test_a_table_of_test_cases_says_nothing_of_validation(report, tmp_path):
         assert "validation" not in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "warning"),
+    [
+        ([3], "Seed: 3. From 1 seed: differences between rows may be luck."),
+        ([3, 5], "Seeds: 3, 5. From 2 seeds: differences between rows may be luck."),
+        ([3, 5, 7], None),
+    ],
+)
+def test_a_table_of_fewer_than_three_seeds_says_so_in_its_caption(report, tmp_path, seeds, warning):
+    report["cells"] = [
+        cell | {"seed": seed} for cell in report["cells"] if cell["seed"] == 3 for seed in seeds
+    ]
+    report["seeds"] = seeds
+    for page in build_table(report, tmp_path / "small.csv", {})[1:]:
+        text = page.read_text(encoding="utf-8")
+        assert (warning or "Seeds: 3, 5, 7.") in text
+        assert ("luck" in text) == (warning is not None)
+
+
 def test_equal_runs_give_equal_bytes(report, tmp_path):
     first = build_table(report, tmp_path / "first" / "small.csv", {"commit": "abc"})
     second = build_table(report, tmp_path / "second" / "small.csv", {"commit": "abc"})

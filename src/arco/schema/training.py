@@ -98,7 +98,8 @@ class Training(Settings):
     `validate_every` steps and at the end fine-tuning scores the validation part for history.csv; 0
     for never. Every `gradients_every` steps the gradient of each term is compared with that of the
     supervised one; 0 for never. With `average_decay` above 0 the exponential average of the
-    exported weights over the steps is exported.
+    exported weights over the steps is exported. At each of the shares of the run in `snapshots`
+    the whole state of the method is kept.
     """
 
     epochs: PositiveInt
@@ -112,6 +113,7 @@ class Training(Settings):
     validate_every: NonNegativeInt = 0
     gradients_every: NonNegativeInt = 0
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    snapshots: list[Annotated[float, Field(gt=0, le=1)]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _validates_where_a_row_ends(self) -> Training:

@@ -14,6 +14,9 @@ from arco.tables import formats
 from arco.tables.collect import Summary, read_cells, summarize
 from arco.tables.layout import columns_of, lay_out, lines_of
 
+SEEDS = 3
+"""A table from fewer says so."""
+
 
 def build_table(
     settings: Mapping[str, Any], out: Path, provenance: Mapping[str, Any]
@@ -59,9 +62,18 @@ def write_formats(out: Path, texts: Mapping[str, str]) -> list[Path]:
 
 
 def _conditions(table: Table, settings: Mapping[str, Any]) -> str:
-    """What a reader must know before the numbers: on what, at which scale, over which cases."""
-    scored = {"test": "", "val": " Scored: validation cases, not test cases."}
-    return conditions(settings) + scored[table.part]
+    """What a reader must know before the numbers: on what data, over which cases, by how much luck.
+
+    Two trainings that differ in their seed alone lie as far apart as many rows do.
+    """
+    sentences = [conditions(settings)]
+    if table.part == "val":
+        sentences.append("Scored: validation cases, not test cases.")
+    count = len(settings["seeds"])
+    if count < SEEDS:
+        seeds = "1 seed" if count == 1 else f"{count} seeds"
+        sentences.append(f"From {seeds}: differences between rows may be luck.")
+    return " ".join(sentences)
 
 
 def _summaries(table: Table, settings: Mapping[str, Any]) -> list[list[Summary]]:
