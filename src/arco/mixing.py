@@ -76,4 +76,4 @@ def paste_next(maps: Tensor, own: Tensor) -> Tensor:
     following = maps.roll(-1, dims=0)
     if own.dtype == torch.bool:
         return torch.where(own, maps, following)
-    return torch.lerp(following, maps, own)
+    return torch.lerp(following, maps, own.to(maps.dtype))

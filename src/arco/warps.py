@@ -124,7 +124,7 @@ def _spline(offsets: Tensor, size: Sequence[int]) -> Tensor:
     # Which share of each control point's displacement arrives at each pixel.
     shares = torch.linalg.solve(system, basis.T)[:points].T
     moved: Tensor = pixels + shares @ offsets.double()
-    return moved.view(count, *size, 2).float()
+    return moved.view(count, *size, 2).to(offsets.dtype)
 
 
 def _radial(distances: Tensor) -> Tensor:

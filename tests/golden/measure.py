@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import small_frameworks
 import small_methods
 import torch
+from framework_watch import settle
 from small_page import small_page
 
 from arco import files, registry
@@ -23,6 +26,7 @@ from arco.models.unet import UNet
 from arco.tables.formats import to_csv, to_latex, to_markdown
 
 Numbers = dict[str, float]
+Training = small_frameworks.Training | small_methods.Training
 CLASSES = {"background": 0, "rv": 1, "myo": 2, "lv": 3}
 SETTINGS = PreparationSettings(CLASSES, (32, 48), None, 1)
 
@@ -66,21 +70,81 @@ def prepare(folder: Path) -> Numbers:
     }
 
 
+LATE = 40
+"""Of 50 steps: a term with a ramp has most of its weight by then."""
+
+VOLUME = {"dct_rot": (32, 16, 16)}
+"""Image size of a method in 3D; others have (16, 16, 32)."""
+
+CONFIDENT = {"weak_threshold": 0.35, "strong_threshold": 0.4}
+"""Of three classes an untrained network is nowhere more confident than this by much."""
+
+
+@contextmanager
+def in_float64() -> Iterator[None]:
+    """Everything in float64: a few steps of so small networks enlarge a rounding to percents."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def late_numbers(training: Training, name: str, steps: int) -> Numbers:
+    """What a method does late in a run: loss and terms of a step, and of its parts a number each.
+
+    Of a part that learns by the loss it is the norm of its gradient; of any other one (a teacher, a
+    critic, a bank, what another stage trains) it is how far it moved.
+    """
+    method, training.taken = training.method, LATE
+    parts = dict(method.named_children())
+    before = {part: contents(module) for part, module in parts.items()}
+    output = [training.step() for _ in range(steps)][-1]
+    numbers = {f"{name} loss": output.loss.item()}
+    numbers |= {f"{name} {term}": value.item() for term, value in output.logs.items()}
+    for part, module in parts.items():
+        gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
+        if gradients:
+            norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+            numbers[f"{name} gradient of {part}"] = norm.item()
+        elif len(before[part]):
+            moved = (contents(module) - before[part]).norm()
+            numbers[f"{name} movement of {part}"] = moved.item()
+    return numbers
+
+
+def contents(module: torch.nn.Module) -> torch.Tensor:
+    """A copy of all weights and statistics of a module."""
+    tensors = [*module.parameters(), *module.buffers()]
+    floating = [tensor.detach().flatten() for tensor in tensors if tensor.is_floating_point()]
+    return torch.cat(floating) if floating else torch.zeros(0)
+
+
+@in_float64()
 def pretrain(folder: Path) -> Numbers:
-    """The third loss of every framework."""
-    return {
-        name: small_frameworks.start(name).take(3)[-1] for name in registry.names("pretraining")
-    }
+    """The third loss of every framework, and what it does late in a run."""
+    numbers: Numbers = {}
+    for name in registry.names("pretraining"):
+        for axes in (2, 3):
+            training = small_frameworks.start(name, axes=axes)
+            settle(training)  # GCL's second stage reads the running statistics
+            numbers[f"{name} {axes}D early loss"] = training.take(2)[-1]
+            numbers |= late_numbers(training, f"{name} {axes}D", steps=2)
+    return numbers
 
 
+@in_float64()
 def finetune(folder: Path) -> Numbers:
-    """The third loss of every method."""
+    """What every method does late in a run."""
     numbers: Numbers = {}
     for name in registry.names("methods"):
-        for axes in (2, 3):
-            training = small_methods.start(name, axes=axes)
-            losses = [training.step().loss.item() for _ in range(3)]
-            numbers[f"{name} {axes}D"] = losses[-1]
+        known = registry.settings_class("methods", name).model_fields
+        changes: dict[str, Any] = {key: CONFIDENT[key] for key in CONFIDENT.keys() & known}
+        for axes, size in ((2, None), (3, VOLUME.get(name, (16, 16, 32)))):
+            training = small_methods.start(name, axes=axes, size=size, **changes)
+            # By the fourth step a bank of nearest neighbors has enough to be asked.
+            numbers |= late_numbers(training, f"{name} {axes}D", steps=4)
     return numbers
 
 

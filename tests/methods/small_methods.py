@@ -107,6 +107,7 @@ def start(
     classes: int = 3,
     axes: int = 2,
     dropout: float = 0.0,
+    size: tuple[int, ...] | None = None,
     augmentation: dict[str, Any] | None = None,
     pretrained: dict[str, Tensor] | None = None,
     settings: dict[str, Any] | None = None,
@@ -116,6 +117,7 @@ def start(
 
     `settings` are further `changes`, for those whose name is an argument here.
     """
+    size = size_of(name, axes) if size is None else size
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     randomness = Randomness(seed, torch.device("cpu"))
@@ -131,7 +133,7 @@ def start(
         pretrained=pretrained,
         classes=classes,
         spatial_axes=axes,
-        image_size=size_of(name, axes),
+        image_size=size,
         augmentation=PARAMETERS.learners[axes].augmentation.model_copy(update=augmentation),
         channels=1,
         randomness=randomness,
@@ -141,4 +143,4 @@ def start(
     method = module.Method(module.Settings(**own), context).train()
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=0.05, momentum=0.9)
-    return Training(method, optimizer, randomness, classes, size_of(name, axes))
+    return Training(method, optimizer, randomness, classes, size)

@@ -102,8 +102,13 @@ def smooth_images(count: int, generator: torch.Generator, axes: int = 2) -> Tens
     return functional.interpolate(coarse, size, mode=mode).clamp(0, 1)
 
 
-def make_batch(name: str, seed: int, unlabeled: int = 8, *, axes: int = 2) -> Batch:
-    """Images as the loader gives them to the framework `name`: three labeled ones or none."""
+def make_batch(name: str, seed: int, unlabeled: int | None = None, *, axes: int = 2) -> Batch:
+    """Images as the loader gives them to the framework `name`: three labeled ones or none.
+
+    By default 8 unlabeled ones; of two volumes GCL makes as many slabs.
+    """
+    if unlabeled is None:
+        unlabeled = 2 if name == "gcl" and axes == 3 else 8
     generator = torch.Generator().manual_seed(1000 + seed)
     uses_labels = name == "relational"
     images = smooth_images(unlabeled + 3 * uses_labels, generator, axes)

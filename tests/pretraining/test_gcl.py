@@ -25,7 +25,7 @@ def marked(axes: int) -> tuple[Batch, torch.Tensor, list[int]]:
 
     Eight slices at heights without order; or two volumes, of which each gives all four blocks.
     """
-    batch = make_batch("gcl", 0, unlabeled=2 if axes == 3 else 8, axes=axes)
+    batch = make_batch("gcl", 0, axes=axes)
     if axes == 2:
         images = marked_images(8, 2)
         heights = torch.tensor(HEIGHTS)
@@ -131,12 +131,12 @@ def test_a_region_is_alike_in_both_versions_and_unlike_its_neighbors(axes: int) 
     batch = make_batch("gcl", 5, unlabeled=1 if axes == 3 else 2, axes=axes)
     if axes == 3:
         batch = replace(batch, images=torch.nn.functional.interpolate(batch.images, DEEP))
-    decoders, locals_ = watch(method.network.decoder), watch(method.local_head)
-    heads = watch(method.region_head)
+    encoders, decoders = watch(method.network.encoder), watch(method.network.decoder)
+    locals_, heads = watch(method.local_head), watch(method.region_head)
     output = method.step(batch, SECOND)
     torch.autograd.backward(output.loss)
-    (decoder,), (local,), (head,) = decoders, locals_, heads
-    half = tuple(length // 2 for length in batch.images.shape[2:])
+    (encoder,), (decoder,), (local,), (head,) = encoders, decoders, locals_, heads
+    half = tuple(length // 2 for length in encoder.shown.shape[2:])
     (maps,) = [maps for maps in decoder.gave if tuple(maps.shape[2:]) == half]
     assert torch.equal(local.shown, maps.movedim(1, -1))
     regions, shares = cut_by_hand(local.gave)

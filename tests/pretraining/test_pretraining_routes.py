@@ -80,12 +80,11 @@ def test_a_term_trains_exactly_these_parts(term: str, axes: int) -> None:
 
 def batch_of(name: str, axes: int, step: int, other: int | None = None) -> Batch:
     """Images of one step, of which number `other` may be another image."""
-    count = 2 if name == "gcl" and axes == 3 else 8  # of volumes GCL makes slabs
-    batch = make_batch(name, 10 + step, unlabeled=count, axes=axes)
+    batch = make_batch(name, 10 + step, axes=axes)
     if other is None:
         return batch
     images = batch.images.clone()
-    images[other % count] = smooth_images(1, torch.Generator().manual_seed(7), axes)[0]
+    images[other % len(images)] = smooth_images(1, torch.Generator().manual_seed(7), axes)[0]
     return replace(batch, images=images)
 
 
