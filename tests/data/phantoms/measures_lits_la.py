@@ -9,8 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import SimpleITK as sitk
+
+from arco.data.cases import RawCase
+from arco.data.cropping import Crop, crop_region, cut_out
+from arco.data.geometry import read_scan
 
 Range = tuple[float, float, float]
+
+
+PUBLIC_BOX = Crop("label", (50, 70, 70), (4.4, 9.1, 9.1))
+"""What the public code cuts scans of LA to: 112 x 112 x 80 voxels of 0.625 mm and a margin."""
 
 
 def percentiles(values: Sequence[float]) -> Range:
@@ -42,3 +51,30 @@ def distance_from_center(organ: np.ndarray) -> float:
     largest = organ[organ.sum(axis=(1, 2)).argmax()]
     middle = np.argwhere(largest).mean(axis=0) / largest.shape
     return float(np.hypot(*(middle - 0.5)))
+
+
+def boxed(case: RawCase) -> tuple[np.ndarray, np.ndarray]:
+    """Image in [0, 1] and organ, both [Z, H, W], in the box that the public code cuts."""
+    assert case.label is not None
+    image = read_scan(case.images[0])
+    organ = sitk.Cast(read_scan(case.label, labels=True) > 0, sitk.sitkUInt8)
+    box = crop_region(organ, PUBLIC_BOX)
+    values = sitk.GetArrayFromImage(cut_out(image, box)).astype(np.float64)
+    scaled = (values - values.min()) / np.ptp(values)
+    return scaled, sitk.GetArrayFromImage(cut_out(organ, box)) > 0
+
+
+def share_of_volume(image: np.ndarray, organ: np.ndarray) -> float:
+    return float(organ.mean())
+
+
+def mean_of_organ(image: np.ndarray, organ: np.ndarray) -> float:
+    return float(image[organ].mean())
+
+
+def mean_of_rest(image: np.ndarray, organ: np.ndarray) -> float:
+    return float(image[~organ].mean())
+
+
+def percentile_99(image: np.ndarray, organ: np.ndarray) -> float:
+    return float(np.percentile(image, 99))

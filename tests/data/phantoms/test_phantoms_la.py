@@ -86,6 +86,7 @@ def test_the_cavity_is_bright_and_what_touches_it_is_as_bright_in_part(
     cases: list[RawCase],
 ) -> None:
     # At valve and vein ends no edge shows; elsewhere a dark or a scarred wall does.
+    as_bright = []
     for case in cases:
         image, label = arrays(case)
         smooth = ndimage.gaussian_filter(image.astype(np.float32), 1)
@@ -94,7 +95,9 @@ def test_the_cavity_is_bright_and_what_touches_it_is_as_bright_in_part(
         level = np.median(smooth[inside])
         assert level > 1.5 * np.median(smooth)
         assert (smooth[around] < 0.75 * level).mean() > 0.2
-        assert (smooth[around] > 0.9 * level).mean() > 0.03
+        as_bright.append((smooth[around] > 0.9 * level).mean())
+    assert min(as_bright) > 0.003
+    assert np.median(as_bright) > 0.05
 
 
 def test_the_wall_lies_around_the_cavity_and_not_in_it(cases: list[RawCase]) -> None:

@@ -19,7 +19,7 @@ from arco.data.cases import RawCase
 from arco.data.geometry import read_scan, to_prepared
 
 LAYOUT = "lits"
-PATIENTS = 24
+PATIENTS = 16
 SEED = 7
 
 # Measured on the label maps of 112 LiTS scans: 5th percentile, median, 95th percentile.

@@ -74,7 +74,7 @@ class Atrium:
 
 def draw_atrium(rng: np.random.Generator) -> Atrium:
     """A random left atrium: normal to much enlarged, with four veins or a variant of them."""
-    scale = float(np.exp(rng.normal(0, 0.12)))
+    scale = float(np.exp(rng.normal(-0.06, 0.12)))
     half = scale * rng.uniform((23, 15, 20), (29, 20, 26))
     center = rng.normal((0, 0, 0), (6, 6, 4))
     body = Ellipsoid("blood", _point(center), _point(half), rng.normal(0.1, 0.2))
@@ -123,10 +123,11 @@ def _draw_vein(
 def draw_tissues(rng: np.random.Generator) -> dict[str, float]:
     """The signal of each tissue in one patient's scan, in about [0, 1].
 
-    Healthy muscle of the heart is nulled; how well, and how much brighter blood is, differs.
+    Healthy muscle of the heart is nulled; how well, and how much brighter blood is, differs. In
+    some scans the moment was missed and muscle is hardly darker than blood.
     """
     blood = rng.uniform(0.5, 0.75)
-    muscle = blood * rng.uniform(0.2, 0.5)
+    muscle = blood * (rng.uniform(0.2, 0.5) if rng.random() < 0.88 else rng.uniform(0.5, 0.7))
     return {
         "air": 0.02,
         "lung": rng.uniform(0.04, 0.15),
