@@ -108,9 +108,9 @@ def test_every_structure_has_a_useful_size(hearts: list[np.ndarray]) -> None:
     for heart in hearts:
         for name, value in LABELS.items():
             share = (heart == value).mean()
-            assert 0.005 < share < 0.09, name
+            assert 0.0025 < share < 0.06, name
         assert 60 <= heart.shape[0] <= 80
-        assert 16 <= heart.shape[2] <= 28
+        assert 16 <= heart.shape[2] <= 34
 
 
 def test_structures_lie_as_in_a_chest(hearts: list[np.ndarray]) -> None:
@@ -155,7 +155,7 @@ def test_venous_blood_is_darker_and_patients_differ_in_contrast(cases: list[RawC
         mean = {name: float(image[label == value].mean()) for name, value in LABELS.items()}
         assert mean["myo"] < mean["rv"] < mean["lv"]
         contrasts.append(mean["myo"] / mean["lv"])
-    assert max(contrasts) - min(contrasts) > 0.15
+    assert max(contrasts) - min(contrasts) > 0.1
 
 
 def prepared(root: Path, cases: list[RawCase], out: Path) -> Manifest:

@@ -4,10 +4,10 @@ As in the original: matrix sizes, data types and intensity ranges differ from pa
 and so does the way a scan lies in its file (axes in any order, reversed, or oblique to the body).
 The first patient's label map holds a few voxels of value 421 where 420 is meant.
 
-The field of view is about 140 to 205 mm wide: the heart fills as much of it as in scans that are
-cut to the heart, so that seven structures keep a useful size in small images. Voxels are about
-2.4 mm wide and 4.5 to 6.5 mm high, where the original's are about 1 mm in all directions: a scan is small, and
-its axial slices stay square.
+The field of view is 140 to 205 mm wide. The heart fills as much of it as in the larger half of
+real scans, so that seven structures keep a useful size in small images. Voxels are about 2.4 mm
+wide and 4.8 to 6.4 mm high, where the original's are about 1 mm in all directions: a scan is small,
+and its axial slices stay square.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _draw_scanner(rng: np.random.Generator) -> Scanner:
     return Scanner(
         dtype=dtype,
         maximum=float(np.exp(rng.uniform(np.log(lowest), np.log(highest)))),
-        gamma=rng.uniform(0.75, 1.35),
+        gamma=rng.uniform(0.7, 1.45),
         blur=(blur, blur, 0.2),
         noise=rng.uniform(0.015, 0.045),
         tilt=(*rng.normal(0, 0.2, size=2).tolist(), rng.normal(0, 0.08)),
