@@ -85,7 +85,8 @@ def _stored(image: Volume, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     peak = bright / (0.75 - 0.47 * rng.random() ** 1.4)
     add_glints(image, rng, int(rng.integers(2, 7)), peak)
     scale = rng.uniform(170, 255) / image.max()
-    return np.rint(image * scale).astype(np.uint8)
+    stored: npt.NDArray[np.uint8] = np.rint(image * scale).astype(np.uint8)
+    return stored
 
 
 def _draw_scanner(rng: np.random.Generator) -> Scanner:

@@ -130,9 +130,10 @@ def _add_outliers(image: Array, rng: np.random.Generator) -> None:
 
     Where a scan is scaled by its least and its greatest value, they say how dark the rest becomes.
     """
-    bright = np.flatnonzero(image >= np.percentile(image, 99))
+    values = image.astype(np.float64)
+    bright = np.flatnonzero(values >= np.percentile(values, 99))
     chosen = rng.choice(bright, int(rng.integers(2, 10)), replace=False)
-    highest = float(image.max()) * np.exp(rng.uniform(0, 1))
+    highest = float(values.max()) * np.exp(rng.uniform(0, 1))
     image.flat[chosen] = (highest * rng.uniform(0.8, 1, size=chosen.size)).astype(image.dtype)
 
 
