@@ -6,6 +6,7 @@ the pixels of other classes whose teacher representations are its negatives.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arco.contracts import IGNORE
-from arco.fields import PixelContrast
+from arco.fields import PixelContrast, Sampler
 from arco.losses.pixel_contrast import class_contrast, class_shares, similarities
 from arco.models.head import RepresentationHead, Representations
 from arco.models.keys import KeyField
@@ -119,6 +120,13 @@ class ClassContrast(nn.Module):
         self.class_quotas = class_quotas
         self.head = RepresentationHead(feature_channels, settings.width)
         self.teacher_head = Teacher(self.head)
+
+    def drawing_by(self, sampler: Sampler, generator: torch.Generator) -> ClassContrast:
+        """The same contrast, weights shared, that draws by another sampler and generator."""
+        other = copy.copy(self)
+        other.settings = self.settings.model_copy(update={"sampler": sampler})
+        other.generator = generator
+        return other
 
     def update_teacher(self, decay: float) -> None:
         """Move the teacher's head towards the student's."""

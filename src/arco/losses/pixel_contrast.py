@@ -37,7 +37,9 @@ def class_contrast(
     """`query_losses` over the queries of a class.
 
     Args:
-        positives, negatives, temperature: as there.
+        positives: [Q], as there.
+        negatives: [Q, K], as there.
+        temperature: t, positive.
         reduction: "mean" over queries as in the released code, or "sum" as Eq. E.2 is printed
             (then the loss weight must shrink by the number of queries).
 
