@@ -31,6 +31,7 @@ FLOORS = (
     {"methods", "pretraining"},
     {"data"},
     {"averaging", "checkpoint", "evaluation", "history", "snapshots", "training", "validation"},
+    {"contrast_variance"},
     {"tables", "figures", "overview", "status", "doctor"},
     {"cli"},
 )
