@@ -30,9 +30,10 @@ demo: environment ## Table 8 on synthetic phantoms, from raw files to the printe
 	snakemake --cores all results/tables/table8.csv
 	cat results/tables/table8.md
 
-results: environment ## comparisons over three seeds, published into docs/results.md
+results: environment ## comparisons over three seeds, published into docs/results.md and README.md
 	snakemake --cores all --config seeds='[$(SEEDS)]' -- $(COMPARISONS:%=results/tables/%.csv)
 	for name in $(COMPARISONS); do arco publish $$name --into docs/results.md || exit 1; done
+	arco publish acdc_seeds --into README.md
 
 test: environment ## the whole test suite
 	$(PYTEST)

@@ -141,7 +141,7 @@ LEFT_OUT = {
     "no_contrast": ("lambda1", 0.0),
     "no_unsupervised": ("lambda2", 0.0),
     "no_neighbor": ("lambda3", 0.0),
-    "no_equivariance": ("equivariance_weight", 0.0),
+    "equivariance": ("equivariance_weight", 0.1),
     "no_strong_view": ("strong", None),
 }
 
