@@ -56,10 +56,15 @@ def make(*, class_quotas=False, **changes):
     return contrast, student, logits, labels, teacher
 
 
-def loss_of(contrast, student, logits, labels, teacher, key_labels=None):
+def contrast_of(contrast, student, logits, labels, teacher, key_labels=None):
     """Of two pyramids in one view."""
     queries, keys = contrast.head.over(student), contrast.teacher_head.module.over(teacher)
     return contrast(queries, logits, labels, keys, labels if key_labels is None else key_labels)
+
+
+def loss_of(*arguments):
+    """The loss alone, of the same."""
+    return contrast_of(*arguments).loss
 
 
 def slow_loss(contrast, student, logits, labels, teacher):
@@ -133,7 +138,7 @@ def test_the_student_s_own_representations_are_constant_keys(negative_draws):
     results = []
     for keys in (queries, contrast.teacher_head.module.over([maps.detach() for maps in student])):
         contrast.generator.manual_seed(3)
-        loss = contrast(queries, logits, labels, keys, labels)
+        loss = contrast(queries, logits, labels, keys, labels).loss
         gradients = torch.autograd.grad(loss, [*student, *weights], retain_graph=True)
         results.append((loss.detach(), *gradients))
     for own, given in zip(*results, strict=True):
