@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import functional
 
-from arco.class_contrast import ClassContrast
+from arco.class_contrast import ClassContrast, Contrast, mean_cosine
 from arco.contracts import IGNORE
 from arco.sampling import draw
 
@@ -194,6 +195,71 @@ def test_a_class_without_hard_pixels_is_left_out_of_the_mean():
     again = loss_of(contrast, student, sure, relabeled, teacher, labels)
     torch.testing.assert_close(with_two, again)
     assert torch.isfinite(with_two)
+
+
+@pytest.mark.parametrize(("reduction", "queries"), [("mean", 1), ("sum", CLASSES * QUERIES)])
+def test_the_loss_is_compared_with_that_of_keys_that_are_all_alike(reduction, queries):
+    contrast, *case = make(reduction=reduction)
+    found = contrast_of(contrast, *case)
+    assert found.chance == pytest.approx(queries * math.log(1 + NEGATIVES))
+    ratio = found.facts()["contrast_over_chance"]
+    assert ratio.item() == pytest.approx(found.loss.item() / found.chance)
+    assert not ratio.requires_grad
+
+
+def test_the_chance_of_a_sum_counts_the_queries_that_there_are():
+    contrast, student, logits, labels, teacher = make(reduction="sum")
+    labels = torch.where(labels == 2, IGNORE, labels)
+    equal = [torch.ones_like(maps) for maps in teacher]
+    found = contrast_of(contrast, student, logits, labels, equal)
+    assert found.facts()["contrast_over_chance"].item() == pytest.approx(1.0)
+
+
+def test_the_class_cosine_is_that_of_the_means_of_the_keys():
+    contrast, student, logits, labels, teacher = make()
+    keys = contrast.teacher_head.module.dense(teacher).movedim(1, -1)
+    means = [keys[labels == c].mean(dim=0) for c in range(CLASSES)]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    cosines = [torch.cosine_similarity(means[a], means[b], dim=0).item() for a, b in pairs]
+    found = contrast_of(contrast, student, logits, labels, teacher)
+    assert found.facts()["class_cosine"].item() == pytest.approx(sum(cosines) / 3)
+    assert not found.class_cosine.requires_grad
+    without = contrast_of(
+        contrast, student, logits, torch.where(labels == 0, IGNORE, labels), teacher
+    )
+    assert without.class_cosine.item() == pytest.approx(cosines[2])
+
+
+def test_the_cosine_of_rows_by_hand():
+    rows = torch.tensor([[3.0, 0.0], [0.0, 0.5], [-2.0, 0.0]])
+    assert mean_cosine(rows).item() == pytest.approx((0 - 1 + 0) / 3)
+    assert mean_cosine(rows[:1].expand(4, 2)).item() == pytest.approx(1.0)
+    assert mean_cosine(rows[:1]) is None and mean_cosine(rows[:0]) is None
+
+
+def test_a_batch_tells_no_more_than_it_can():
+    contrast, student, logits, labels, teacher = make()
+    single = contrast_of(contrast, student, logits, torch.zeros_like(labels), teacher)
+    assert single.facts() == {}
+    sure = functional.one_hot(labels.clamp_min(0), CLASSES).movedim(-1, 1) * 60.0
+    nothing_hard = contrast_of(contrast, student, sure, labels, teacher)
+    assert nothing_hard.loss.item() == 0.0
+    assert set(nothing_hard.facts()) == {"class_cosine"}
+    assert Contrast(torch.tensor(3.0), 2.0, None).facts() == {
+        "contrast_over_chance": torch.tensor(1.5)
+    }
+
+
+def test_a_class_without_keys_or_without_rivals_draws_no_query():
+    contrast, student, logits, labels, teacher = make()
+    assert (labels == 1).any()
+    without = torch.where(labels == 1, IGNORE, labels)
+    found = contrast_of(contrast, student, logits, labels, teacher, without)
+    contrast.generator.manual_seed(3)
+    expected = contrast_of(contrast, student, logits, without, teacher, without)
+    torch.testing.assert_close(found.loss, expected.loss)
+    alone = torch.where(labels == 0, labels, IGNORE)
+    assert contrast_of(contrast, student, logits, labels, teacher, alone).loss.item() == 0.0
 
 
 def test_the_global_generator_is_left_alone():
