@@ -265,4 +265,4 @@ def test_a_method_alone_can_be_averaged(make_plan):
         )
         for recipe in ("mt", "uamt")
     }
-    assert decays == {"mt": 0.5, "uamt": None}
+    assert decays == {"mt": 0.5, "uamt": plan.parameters.sections.training.average_decay}
