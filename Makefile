@@ -32,10 +32,11 @@ demo: environment ## Table 8 on synthetic phantoms, from raw files to the printe
 	snakemake --cores all results/tables/table8.csv
 	cat results/tables/table8.md
 
-results: environment ## comparisons and variances, published into docs/results.md
+results: environment ## comparisons and variances, published into docs/results.md and README.md
 	snakemake --cores all --config seeds='[$(SEEDS)]' -- $(COMPARISONS:%=results/tables/%.csv) \
 		$(VARIANCES:%=results/variance/%.csv)
 	for name in $(COMPARISONS) $(VARIANCES); do arco publish $$name --into docs/results.md || exit 1; done
+	arco publish acdc_seeds --into README.md
 
 test: environment ## the whole test suite
 	$(PYTEST)

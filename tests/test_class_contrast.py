@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.nn import functional
 
-from arco.class_contrast import ClassContrast
+from arco.class_contrast import ClassContrast, Contrast, mean_cosine
 from arco.contracts import IGNORE
 from arco.sampling import draw
 
@@ -56,10 +57,15 @@ def make(*, class_quotas=False, **changes):
     return contrast, student, logits, labels, teacher
 
 
-def loss_of(contrast, student, logits, labels, teacher, key_labels=None):
+def contrast_of(contrast, student, logits, labels, teacher, key_labels=None):
     """Of two pyramids in one view."""
     queries, keys = contrast.head.over(student), contrast.teacher_head.module.over(teacher)
     return contrast(queries, logits, labels, keys, labels if key_labels is None else key_labels)
+
+
+def loss_of(*arguments):
+    """The loss alone, of the same."""
+    return contrast_of(*arguments).loss
 
 
 def slow_loss(contrast, student, logits, labels, teacher):
@@ -133,7 +139,7 @@ def test_the_student_s_own_representations_are_constant_keys(negative_draws):
     results = []
     for keys in (queries, contrast.teacher_head.module.over([maps.detach() for maps in student])):
         contrast.generator.manual_seed(3)
-        loss = contrast(queries, logits, labels, keys, labels)
+        loss = contrast(queries, logits, labels, keys, labels).loss
         gradients = torch.autograd.grad(loss, [*student, *weights], retain_graph=True)
         results.append((loss.detach(), *gradients))
     for own, given in zip(*results, strict=True):
@@ -189,6 +195,71 @@ def test_a_class_without_hard_pixels_is_left_out_of_the_mean():
     again = loss_of(contrast, student, sure, relabeled, teacher, labels)
     torch.testing.assert_close(with_two, again)
     assert torch.isfinite(with_two)
+
+
+@pytest.mark.parametrize(("reduction", "queries"), [("mean", 1), ("sum", CLASSES * QUERIES)])
+def test_the_loss_is_compared_with_that_of_keys_that_are_all_alike(reduction, queries):
+    contrast, *case = make(reduction=reduction)
+    found = contrast_of(contrast, *case)
+    assert found.chance == pytest.approx(queries * math.log(1 + NEGATIVES))
+    ratio = found.facts()["contrast_over_chance"]
+    assert ratio.item() == pytest.approx(found.loss.item() / found.chance)
+    assert not ratio.requires_grad
+
+
+def test_the_chance_of_a_sum_counts_the_queries_that_there_are():
+    contrast, student, logits, labels, teacher = make(reduction="sum")
+    labels = torch.where(labels == 2, IGNORE, labels)
+    equal = [torch.ones_like(maps) for maps in teacher]
+    found = contrast_of(contrast, student, logits, labels, equal)
+    assert found.facts()["contrast_over_chance"].item() == pytest.approx(1.0)
+
+
+def test_the_class_cosine_is_that_of_the_means_of_the_keys():
+    contrast, student, logits, labels, teacher = make()
+    keys = contrast.teacher_head.module.dense(teacher).movedim(1, -1)
+    means = [keys[labels == c].mean(dim=0) for c in range(CLASSES)]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    cosines = [torch.cosine_similarity(means[a], means[b], dim=0).item() for a, b in pairs]
+    found = contrast_of(contrast, student, logits, labels, teacher)
+    assert found.facts()["class_cosine"].item() == pytest.approx(sum(cosines) / 3)
+    assert not found.class_cosine.requires_grad
+    without = contrast_of(
+        contrast, student, logits, torch.where(labels == 0, IGNORE, labels), teacher
+    )
+    assert without.class_cosine.item() == pytest.approx(cosines[2])
+
+
+def test_the_cosine_of_rows_by_hand():
+    rows = torch.tensor([[3.0, 0.0], [0.0, 0.5], [-2.0, 0.0]])
+    assert mean_cosine(rows).item() == pytest.approx((0 - 1 + 0) / 3)
+    assert mean_cosine(rows[:1].expand(4, 2)).item() == pytest.approx(1.0)
+    assert mean_cosine(rows[:1]) is None and mean_cosine(rows[:0]) is None
+
+
+def test_a_batch_tells_no_more_than_it_can():
+    contrast, student, logits, labels, teacher = make()
+    single = contrast_of(contrast, student, logits, torch.zeros_like(labels), teacher)
+    assert single.facts() == {}
+    sure = functional.one_hot(labels.clamp_min(0), CLASSES).movedim(-1, 1) * 60.0
+    nothing_hard = contrast_of(contrast, student, sure, labels, teacher)
+    assert nothing_hard.loss.item() == 0.0
+    assert set(nothing_hard.facts()) == {"class_cosine"}
+    assert Contrast(torch.tensor(3.0), 2.0, None).facts() == {
+        "contrast_over_chance": torch.tensor(1.5)
+    }
+
+
+def test_a_class_without_keys_or_without_rivals_draws_no_query():
+    contrast, student, logits, labels, teacher = make()
+    assert (labels == 1).any()
+    without = torch.where(labels == 1, IGNORE, labels)
+    found = contrast_of(contrast, student, logits, labels, teacher, without)
+    contrast.generator.manual_seed(3)
+    expected = contrast_of(contrast, student, logits, without, teacher, without)
+    torch.testing.assert_close(found.loss, expected.loss)
+    alone = torch.where(labels == 0, labels, IGNORE)
+    assert contrast_of(contrast, student, logits, labels, teacher, alone).loss.item() == 0.0
 
 
 def test_the_global_generator_is_left_alone():

@@ -104,7 +104,7 @@ def test_a_mistake_in_what_a_dataset_changes_is_told(edited, changes, expected):
         ({"acdc_seeds": {"labels": ["1.7%"]}}, r"comparisons\.acdc_seeds\.labels.*'1\.7%'"),
         ({"acdc_seeds": {"datasets": ["acdcc"]}}, r"acdc_seeds\.datasets.*did you mean acdc"),
         ({"acdc_seeds": {"part": "train"}}, r"comparisons\.acdc_seeds\.part"),
-        ({"ablation": {"labels": {"lits": ["7%"]}}}, r"comparisons\.ablation\.labels.*'7%'"),
+        ({"ablation": {"labels": {"acdc": ["7%"]}}}, r"comparisons\.ablation\.labels.*'7%'"),
         ({"ablation": {"score": "dice"}}, r"comparisons\.ablation\.score"),
     ],
 )

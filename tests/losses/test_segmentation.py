@@ -8,7 +8,12 @@ import torch
 from torch.nn import functional
 
 from arco.contracts import IGNORE
-from arco.losses.segmentation import cross_entropy, dice_loss, supervised_loss
+from arco.losses.segmentation import (
+    class_cross_entropy,
+    cross_entropy,
+    dice_loss,
+    supervised_loss,
+)
 
 
 def logits_of(probs: list[list[float]]) -> torch.Tensor:
@@ -40,6 +45,46 @@ def test_weights_of_images_scale_their_pixels_but_not_the_count():
     assert singles == pytest.approx([0.2395, 0.5514, 0.0949], abs=5e-5)
     loss = cross_entropy(logits, labels, torch.tensor([2 / 3]))
     assert loss.item() == pytest.approx(0.1969, abs=5e-5)
+
+
+def test_classes_count_alike_each_by_its_sure_share():
+    logits = torch.tensor([[2.0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 3], [1, 1, 0]]).T
+    logits, labels = logits[None, :, :, None], torch.tensor([[[0], [1], [0], [1], [IGNORE]]])
+    sure = torch.tensor([[[True], [True], [False], [True], [True]]])
+    costs = [cross_entropy(logits[:, :, [k]], labels[:, [k]]).item() for k in range(4)]
+    expected = [0.5 * (costs[0] + costs[2]) / 2, 1.0 * (costs[1] + costs[3]) / 2]
+    found = class_cross_entropy(logits, labels, sure)
+    assert found.item() == pytest.approx(sum(expected) / 2)
+
+
+def test_a_class_s_weight_is_no_other_s():
+    """Nor does it grow with its pixels: twice the background changes nothing."""
+    logits, labels = random_case()
+    labels = labels.where(labels != 3, IGNORE)
+    sure = torch.rand(labels.shape, generator=torch.Generator().manual_seed(1)) > 0.4
+    found = class_cross_entropy(logits, labels, sure)
+    per_class = []
+    for c in range(3):
+        of_class = labels.where(labels == c, IGNORE)
+        share = sure[labels == c].double().mean()
+        per_class.append(share * cross_entropy(logits, of_class))
+    torch.testing.assert_close(found, sum(per_class) / 3)
+    background = labels.where(labels == 0, IGNORE)
+    twice = [torch.cat(pair) for pair in ((logits, logits), (labels, background), (sure, sure))]
+    torch.testing.assert_close(class_cross_entropy(*twice), found)
+    unsure = class_cross_entropy(logits, labels, sure & (labels != 1))
+    (gradient,) = torch.autograd.grad(unsure, logits)
+    moved = gradient.ne(0).any(dim=1)
+    assert torch.equal(moved, (labels == 0) | (labels == 2))
+
+
+def test_classes_without_any_label_cost_nothing_and_keep_a_graph():
+    logits, labels = random_case()
+    nothing = torch.full_like(labels, IGNORE)
+    loss = class_cross_entropy(logits, nothing, torch.ones_like(labels, dtype=torch.bool))
+    assert loss.item() == 0
+    loss.backward()
+    assert logits.grad.eq(0).all()
 
 
 def test_an_image_of_weight_zero_gets_no_gradient():

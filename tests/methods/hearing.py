@@ -22,15 +22,25 @@ from torch.nn.modules.batchnorm import _BatchNorm as Norm
 
 from arco.contracts import Batch, Progress, StepOutput, Trainable
 from arco.models.backbone import Backbone
+from arco.models.memory_bank import MemoryBank
 
 LATE = Progress(40, 50, 10)
 """Four fifths of a run, where ramps are large and delays are over."""
 
 CLASSES, LABELED, UNLABELED = 3, 2, 3
+EARLIER = 5
+"""Embeddings in a bank before the step."""
+
 SIZES = {2: (16, 32), 3: (16, 16, 32)}
 SQUARE_SIZES = {2: (32, 32), 3: (32, 16, 16)}
 
 RAMP = {"weight": 0.37, "ramp": 0.9}
+PIXELS = {
+    "width": 6, "queries": 5, "negatives": 4, "grid": 2, "temperature": 0.4,
+    "weak_threshold": 0.6, "strong_threshold": 0.9,
+}  # fmt: skip
+"""Of the pixel contrast; `contrast_by_hand` says them once more."""
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "supervised": {},
     "em": RAMP,
@@ -50,13 +60,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **RAMP, "probe": 2.0, "radius": 1.5, "separation_weight": 0.3, "prototypes": 5,
         "pixels_per_class": 100_000,
     },
-    "action": {
-        "contrast_weight": 0.7, "unsupervised_weight": 1.3, "width": 6, "queries": 5,
-        "negatives": 4, "grid": 2, "temperature": 0.4, "weak_threshold": 0.6,
-        "strong_threshold": 0.9,
+    "action": {"contrast_weight": 0.7, "unsupervised_weight": 1.3, **PIXELS},
+    "arco": {
+        "lambda1": 0.7, "lambda2": 1.3, "lambda2_ramp": 0.9, "lambda3": 0.3, "memory_bank": 7,
+        "neighbors": 2, "neighbor_pooling": 4, "neighbor_predictor": True,
+        "pseudo_labels": "images", **PIXELS,
     },
 }  # fmt: skip
 """Constants that no two settings share and no default has, so that none can stand for another."""
+
+LETTER = "_letter"
+SETTINGS[f"arco{LETTER}"] = {
+    **SETTINGS["arco"], "lambda2_ramp": 0.0, "neighbor_predictor": False,
+    "pseudo_labels": "classes", "strong": None, "equivariance_weight": 0.0,
+}  # fmt: skip
+"""ARCO without what its one code has for MONA."""
 
 
 class Call(NamedTuple):
@@ -151,9 +169,10 @@ def awake(
 ) -> Trainable:
     """A method whose networks are as sure of pixels as trained ones and name every class.
 
-    Its teacher is another network than its student.
+    Its teacher is another network than its student, and its banks hold random embeddings.
     """
     settings = {**SETTINGS[name], **changes}
+    name = name.removesuffix(LETTER)
     method = start(name, seed=seed, axes=axes, dropout=dropout, settings=settings).method
     with torch.no_grad():
         for key, weight in method.named_parameters():
@@ -163,6 +182,8 @@ def awake(
                 weight *= 6
         for network in (m for m in method.modules() if isinstance(m, Backbone)):
             _settle(network, uneven_batch(name, axes).images)
+    for bank in (m for m in method.modules() if isinstance(m, MemoryBank)):
+        bank.push(torch.randn(EARLIER, *bank.column0.shape[1:]))
     return method
 
 
@@ -189,10 +210,14 @@ def hear(method: Trainable, batch: Batch, progress: Progress = LATE) -> Heard:
         module.register_forward_hook(partial(listen, calls[key]))
     terms, add = {}, StepOutput.of
 
-    def told(supervised: Tensor, further: Mapping[str, tuple[float, Tensor]]) -> StepOutput:
+    def told(
+        supervised: Tensor,
+        further: Mapping[str, tuple[float, Tensor]],
+        facts: Mapping[str, Tensor] | None = None,
+    ) -> StepOutput:
         terms["supervised"] = supervised
         terms.update({name: term for name, (_, term) in further.items()})
-        return add(supervised, further)
+        return add(supervised, further, facts)
 
     with mock.patch.object(StepOutput, "of", told):
         output = method.step(batch, progress)

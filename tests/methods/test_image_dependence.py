@@ -14,6 +14,8 @@ from hearing import LABELED, LATE, SETTINGS, awake, uneven_batch
 
 from arco.contracts import Batch
 
+CONTRAST = "contrast contrast_over_chance class_cosine"
+SURE = "sure_weak sure_weak_foreground sure_strong sure_strong_foreground"
 MOVED = {
     # labeled images, their labels, their frames; unlabeled images, their frames
     "supervised": ("supervised", "supervised", "", "", ""),
@@ -38,8 +40,17 @@ MOVED = {
         "smoothness separation", "smoothness separation",
     ),
     "action": (
-        "supervised contrast", "supervised contrast", "", "contrast unsupervised",
-        "contrast unsupervised",
+        f"supervised {CONTRAST}", f"supervised {CONTRAST}", "",
+        f"{CONTRAST} unsupervised {SURE}", f"{CONTRAST} unsupervised {SURE}",
+    ),
+    "arco": (
+        f"supervised {CONTRAST} equivariance", f"supervised {CONTRAST} equivariance", "",
+        f"{CONTRAST} unsupervised {SURE} equivariance neighbor",
+        f"{CONTRAST} unsupervised {SURE} equivariance",
+    ),
+    "arco_letter": (
+        f"supervised {CONTRAST}", f"supervised {CONTRAST}", "",
+        f"{CONTRAST} unsupervised {SURE} neighbor", f"{CONTRAST} unsupervised {SURE}",
     ),
 }  # fmt: skip
 

@@ -5,7 +5,13 @@ import torch
 from torch.nn import functional
 
 from arco.models.backbone import load_pretrained
-from arco.models.projection import ProjectedEncoder, global_average, mlp, spread
+from arco.models.projection import (
+    ProjectedEncoder,
+    effective_rank,
+    global_average,
+    mlp,
+    spread,
+)
 from arco.models.unet import UNet
 
 CHANNELS = (2, 3, 4, 5, 6)
@@ -63,3 +69,31 @@ def test_exported_weights_fit_a_network_and_change_its_encoder_alone() -> None:
 def test_spread_is_zero_for_collapsed_features_only() -> None:
     assert spread(torch.ones(4, 3)) == 0
     assert spread(torch.tensor([[0.0, 0.0], [2.0, 4.0]])).item() == pytest.approx(1.5 * 2**0.5)
+
+
+@pytest.mark.parametrize(("count", "directions", "expected"), [
+    (6, 1, 1.0), (6, 2, 2.0), (6, 3, 3.0), (3, 3, 3.0), (2, 5, 2.0),
+])  # fmt: skip
+def test_the_effective_rank_counts_directions_whatever_their_length(
+    count: int, directions: int, expected: float
+) -> None:
+    rows = torch.eye(directions, 7)[torch.arange(count) % directions]
+    rotation, _ = torch.linalg.qr(torch.randn(7, 7))
+    lengths = 10.0 ** (2 * torch.rand(count, 1) - 1)
+    assert effective_rank(rows @ rotation * lengths).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_effective_rank_of_two_rows_by_hand() -> None:
+    """At 60 degrees: singular values sqrt(1 + 1/2), sqrt(1 - 1/2)."""
+    rows = torch.tensor([[1.0, 0.0], [0.5, 0.75**0.5]], requires_grad=True)
+    shares = torch.tensor([1.5**0.5, 0.5**0.5]) / (1.5**0.5 + 0.5**0.5)
+    expected = torch.exp(-(shares * shares.log()).sum())
+    torch.testing.assert_close(effective_rank(rows), expected)
+    assert not effective_rank(rows).requires_grad
+
+
+def test_rows_are_not_centered() -> None:
+    """A common direction is the collapse: two opposite rows fill one, two shifted ones nearly."""
+    assert effective_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])).item() == pytest.approx(1.0)
+    shifted = torch.randn(20, 5) + 100
+    assert effective_rank(shifted).item() < 1.2

@@ -41,11 +41,14 @@ TWO_VIEWS = {"first_view": STRONG, "second_view": STRONG}
 
 SMALL: dict[str, dict[str, Any]] = {
     "relational": {
+        "global_weight": 1.0,
+        "local_weight": 1.0,
         "student_temperature": 0.1,
         "teacher_temperature": 0.01,
         "memory_bank": 12,
         "embedding": 16,
         "hidden": 16,
+        "local_maps": "decoder",
         "local_windows": 3,
         "local_pooling": 4,
         "ema_decay": 0.9,

@@ -17,7 +17,7 @@ def test_shares_of_a_run_are_its_nearest_steps_from_the_first_on(tmp_path):
     assert Snapshots([], 6, tmp_path).steps == []
 
 
-@pytest.mark.parametrize("method", ["arco", "mona", "cps"])
+@pytest.mark.parametrize("method", ["arco", "action", "cps"])
 def test_a_snapshot_is_the_whole_state_of_the_method_at_its_step(tiny, tmp_path, method):
     job = make_job(tiny, tmp_path / "run", method=method, training=KEPT)
     run(job)
