@@ -40,6 +40,7 @@ FLOORS = (
         "training",
         "validation",
     },
+    {"contrast_variance"},
     {"tables", "figures", "overview", "status", "doctor"},
     {"cli"},
 )

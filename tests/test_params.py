@@ -41,6 +41,9 @@ def edited(tmp_path, repository):
         ("1%: {patients: 1, slices: 1.0}", "1%: {patients: 99, slices: 1.0}", r"lower it"),
         ("  device: auto ", "  device: gpu ", r"runtime\.device"),
         ("threads: 1 ", "threads: 1.5 ", r"runtime\.threads"),
+        ("query_draws: 2000", "query_draws: 2005", r"variance: query_draws is 2005 but .* block"),
+        ("training_draws: 200 ", "training_draws: 10 ", r"variance: training_draws is 10 but"),
+        ("block: 10 ", "block: 1 ", r"variance\.block.*greater than or equal to 2"),
     ],
 )
 def test_a_mistake_in_params_yaml_is_told_by_its_key(edited, old, new, expected):

@@ -133,6 +133,7 @@ def test_jobs_are_plain_json(make_plan):
         jobs.table(plan, "ablation"),
         jobs.figure(plan, "figure20"),
         jobs.phantom(plan, "acdc"),
+        jobs.variance(plan, plan.cell("acdc", "1%", "arco_sg_snapshots", 0)),
     ):
         assert json.loads(canonical(job)) == job
 
@@ -255,6 +256,65 @@ def test_what_is_off_is_no_part_of_a_job(make_plan):
     plan = make_plan(scale="paper", training=off)
     training = plan.finetune_settings(plan.cell("acdc", "1%", "arco_sg", 0))["training"]
     assert not set(off) & set(training)
+
+
+def test_variances_are_measured_at_the_snapshots_of_the_very_run_of_arco_sg(make_plan):
+    plan = make_plan()
+    plain, kept = (
+        jobs.finetune(plan, plan.cell("acdc", "10%", recipe, 0))
+        for recipe in ("arco_sg", "arco_sg_snapshots")
+    )
+    assert kept["settings"]["training"].pop("snapshots") == [0.1, 0.5, 1.0]
+    assert kept["settings"] == plain["settings"]
+    job = jobs.variance(plan, plan.cell("acdc", "10%", "arco_sg_snapshots", 3))
+    assert job["run"] == "results/runs/demo/acdc/10pct/arco_sg_snapshots/seed3"
+    assert job["out"] == "results/variance/demo/arco_sg_snapshots_acdc_10pct_seed3.csv"
+    assert (job["settings"]["labels"], job["settings"]["seeds"]) == ("10%", [3])
+    assert f"{job['run']}/weights.safetensors" in jobs.variance_inputs(job).values()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ("unet_l", r"recipes\.unet_l trains by supervised, not by ARCO"),
+        ("action", r"recipes\.action trains by action, not by ARCO"),
+        ("arco_sg", r"recipes\.arco_sg keeps no snapshots; set training\.snapshots"),
+    ],
+)
+def test_a_cell_without_anything_to_measure_is_refused(make_plan, recipe, sentence):
+    plan = make_plan()
+    with pytest.raises(ArcoError, match=sentence):
+        jobs.variance(plan, plan.cell("acdc", "10%", recipe, 0))
+
+
+def test_what_is_measured_with_changes_no_training(make_plan):
+    before, after = make_plan(), make_plan(variance={"batches": 7, "seed": 5})
+    cell = before.cell("acdc", "10%", "arco_sg_snapshots", 0)
+    assert jobs.finetune(before, cell) == jobs.finetune(after, cell)
+    assert jobs.variance(before, cell) != jobs.variance(after, cell)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "arco_sg_snapshots_hippocampus_1.7pct_seed0",
+        "results/variance/demo/arco_sg_snapshots_hippocampus_1.7pct_seed0.csv",
+        "demo/arco_sg_snapshots_hippocampus_1.7pct_seed0",
+    ],
+)
+def test_variances_are_printed_by_the_name_of_their_files(make_plan, name):
+    stem = "arco_sg_snapshots_hippocampus_1.7pct_seed0"
+    found, path = make_plan().printed(name)
+    assert (found, str(path)) == (stem, f"results/variance/demo/{stem}.md")
+
+
+def test_a_table_is_printed_by_number_name_or_path(make_plan):
+    plan = make_plan()
+    for name in ("8", "table8", "results/tables/table8.csv"):
+        assert plan.printed(name) == ("table8", plan.paths.table("table8", "md"))
+    assert plan.printed("acdc_seeds")[0] == "acdc_seeds"
+    with pytest.raises(ArcoError, match="there is no table 'nonsense'"):
+        plan.printed("nonsense")
 
 
 def test_a_method_alone_can_be_averaged(make_plan):
