@@ -121,7 +121,7 @@ def measure_run(
     for step, name in zip(snapshots.steps, snapshots.names, strict=True):
         restored = Run(job, chosen)  # a new one: its batches and views start from the seed
         method = restored.method
-        assert isinstance(method, Method)  # noqa: S101 (as `require_snapshots` has seen)
+        assert isinstance(method, Method)
         load_state(method, run / name)
         torch.manual_seed(numbers.seed)  # dropout
         randomness = Randomness(numbers.seed, chosen)
