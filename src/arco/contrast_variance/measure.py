@@ -120,13 +120,15 @@ def measure_run(
     report(done, total)
     for step, name in zip(snapshots.steps, snapshots.names, strict=True):
         restored = Run(job, chosen)  # a new one: its batches and views start from the seed
-        load_state(restored.method, run / name)
+        method = restored.method
+        assert isinstance(method, Method)
+        load_state(method, run / name)
         torch.manual_seed(numbers.seed)  # dropout
         randomness = Randomness(numbers.seed, chosen)
         measured = []
         for index in range(numbers.batches):
             batch, label = restored.batches.next(), f"step {step}, batch {index}"
-            measured.append(measure_batch(restored.method, batch, numbers, randomness, label))
+            measured.append(measure_batch(method, batch, numbers, randomness, label))
             done += 1
             report(done, total)
         rows += _rows(step, measured)

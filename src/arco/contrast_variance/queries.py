@@ -156,8 +156,10 @@ def _field(
 ) -> QueryField:
     """The field of one class, its keys [1, D] and [K, D] given."""
     cosine = settings.similarity == "cosine"
-    losses, slopes, inputs = [], [], []
-    for pixels in groups.candidates.long().split(PIXEL_BLOCK):
+    losses: list[Tensor] = []
+    slopes: list[Tensor] = []
+    inputs: list[Tensor] = []
+    for pixels in torch.split(groups.candidates.long(), PIXEL_BLOCK):
         read = student.inputs(pixels)
         queries = (read @ student.joined.T).requires_grad_()
         each = query_losses(

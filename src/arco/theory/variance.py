@@ -136,7 +136,8 @@ def outer_moments(left: Tensor, right: Tensor, groups: Groups) -> Moments:
     left, right = left.detach().double(), right.detach().double()
     sizes, mirrors = groups.sizes.long(), _mirrors(groups)
     counts = sizes.tolist()
-    products = [a.T @ b for a, b in zip(left.split(counts), right.split(counts), strict=True)]
+    parts = zip(torch.split(left, counts), torch.split(right, counts), strict=True)
+    products = [a.T @ b for a, b in parts]
     means = torch.stack(products).flatten(1) / sizes.clamp(min=1).unsqueeze(1)
     of_means = _squares(means)
     lengths = _group_means(_squares(left) * _squares(right), groups)
