@@ -11,6 +11,7 @@ from small_contrast import small_batch, small_method
 from small_runs import make_job, run
 
 from arco.contracts import Randomness
+from arco.contrast_variance import measure as measure_module
 from arco.contrast_variance.measure import BOTH, QUERIES, Key, measure_batch, measure_run
 from arco.errors import ArcoError
 from arco.methods.arco import Method
@@ -67,6 +68,27 @@ def test_one_seed_gives_one_result_and_another_seed_another(measurable, rows):
     others = measure(measurable, NUMBERS.model_copy(update={"seed": 1}))
     for row, other in zip(rows, others, strict=True):
         assert other.measured.variance != row.measured.variance
+
+
+def test_every_series_of_draws_has_a_generator_of_its_own(measurable, monkeypatch):
+    seeds = []
+
+    def spy(name, generator_of):
+        function = getattr(measure_module, name)
+
+        def called(*arguments, **options):
+            seeds.append(generator_of(arguments).initial_seed())
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(measure_module, name, called)
+
+    spy("query_fields", lambda arguments: arguments[2])
+    spy("drawn_traces", lambda arguments: arguments[3])
+    spy("training_traces", lambda arguments: arguments[0].generator)
+    for seed in (0, 1):
+        measure(measurable, NUMBERS.model_copy(update={"seed": seed}))
+    # seeds of a measurement, snapshots, batches; keys once, and both kinds of draws by each sampler
+    assert len(set(seeds)) == len(seeds) == 2 * 2 * 2 * (1 + 2 * 3)
 
 
 def test_every_snapshot_sees_the_same_images_and_its_own_weights(measurable, monkeypatch):
