@@ -141,7 +141,7 @@ def make_plan(repository: Path):  # type: ignore[no-untyped-def]
 
 
 def test_a_job_hands_the_percentiles_to_the_preparation(make_plan, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    plain = jobs.prepare(make_plan(), "acdc")
+    plain = jobs.prepare(make_plan(intensity_percentiles=None), "acdc")
     assert "intensity_percentiles" not in plain["settings"]
     job = jobs.prepare(make_plan(intensity_percentiles=[0, 98.5]), "acdc")
     assert canonical(job) != canonical(plain)

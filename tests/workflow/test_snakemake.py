@@ -212,7 +212,7 @@ def test_a_tuning_file_plans_its_cells_and_scores_no_test_case(workspace):
     table = "results/tables/tuning_unsupervised.csv"
     counts = jobs_of(workspace.snakemake("--dry-run", table, "--configfile", overlay))
     assert counts.pop("pretrain") == 3
-    assert counts.pop("finetune") == counts.pop("validate") == 5 * 3
+    assert counts.pop("finetune") == counts.pop("validate") == 6 * 3
     assert counts.pop("table") == 1
     assert set(counts) <= {"phantom", "prepare", "split", "label"}
 
