@@ -139,7 +139,9 @@ def test_the_student_s_own_representations_are_constant_keys(negative_draws):
     results = []
     for keys in (queries, contrast.teacher_head.module.over([maps.detach() for maps in student])):
         contrast.generator.manual_seed(3)
-        loss = contrast(queries, logits, labels, keys, labels).loss
+        found = contrast(queries, logits, labels, keys, labels)
+        assert not found.class_cosine.requires_grad
+        loss = found.loss
         gradients = torch.autograd.grad(loss, [*student, *weights], retain_graph=True)
         results.append((loss.detach(), *gradients))
     for own, given in zip(*results, strict=True):
@@ -194,7 +196,9 @@ def test_a_class_without_hard_pixels_is_left_out_of_the_mean():
     contrast.generator.manual_seed(3)
     again = loss_of(contrast, student, sure, relabeled, teacher, labels)
     torch.testing.assert_close(with_two, again)
-    assert torch.isfinite(with_two)
+    equal = [torch.ones_like(maps) for maps in teacher]
+    even = loss_of(contrast, student, sure, labels, equal)
+    assert even.item() == pytest.approx(math.log(1 + NEGATIVES))
 
 
 @pytest.mark.parametrize(("reduction", "queries"), [("mean", 1), ("sum", CLASSES * QUERIES)])

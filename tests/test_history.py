@@ -63,11 +63,16 @@ def test_a_mean_that_is_not_finite_stops_the_run(value):
     assert history.rows == []
 
 
-def test_scalars_are_kept_without_their_graph_and_in_double_precision():
+def test_scalars_are_kept_without_their_graph():
     history = History()
-    weight = torch.ones((), requires_grad=True)
-    for _ in range(3):
-        history.add({"loss": weight * 0.1})
+    history.add({"loss": torch.ones((), requires_grad=True) * 0.1})
     assert not history.sums["loss"].requires_grad
+
+
+def test_small_values_count_beside_large_ones():
+    """In single precision 2^24 + 1 is 2^24."""
+    history = History()
+    for value in (2.0**24, 1.0, 1.0):
+        history.add(logs(loss=value))
     history.close_row(ONE, 0.1)
-    assert history.rows[0]["loss"] == pytest.approx(torch.tensor(0.1).double().item(), rel=1e-15)
+    assert history.rows[0]["loss"] == (2**24 + 2) / 3

@@ -143,6 +143,10 @@ def test_intensities_change_in_place(size):
         assert not torch.allclose(view, original, atol=1e-3)
         both = torch.stack([view.flatten(), original.flatten()])
         assert torch.corrcoef(both)[0, 1] > 0.999
+        brightness, contrast = (both.mean(1), both.std(1) / both.mean(1))
+        for changed in (brightness, contrast):
+            assert 0.75 <= changed[0] / changed[1] <= 1.25
+            assert abs(changed[0] / changed[1] - 1) > 1e-3
 
 
 def test_intensities_and_deformations_are_as_likely_as_said():

@@ -86,22 +86,28 @@ def test_the_bank_waits_until_it_holds_enough_neighbors_and_keeps_the_newest():
     assert len(training.method.neighbors.bank) == 7
 
 
-@pytest.mark.parametrize("method", ["arco", "action"])
-def test_the_teacher_and_its_head_are_slow_copies_of_the_student(method):
-    training = start(method, ema_decay=0.9)
+def test_as_many_embeddings_as_neighbors_are_enough():
+    training = start("arco", neighbors=4)
+    losses = [training.step().logs["neighbor"].item() for _ in range(3)]
+    assert losses[:2] == [0.0, 0.0] and losses[2] > 0
+
+
+@pytest.mark.parametrize("name", ["arco", "action"])
+def test_the_teacher_and_its_head_are_slow_copies_of_the_student(name):
+    method = start(name, ema_decay=0.9).method
     pairs = [
-        (training.method.student, training.method.teacher.module),
-        (training.method.contrast.head, training.method.contrast.teacher_head.module),
+        (method.student, method.teacher.module),
+        (method.contrast.head, method.contrast.teacher_head.module),
     ]
-    before = [[weight.detach().clone() for weight in student.parameters()] for student, _ in pairs]
-    for (_, teacher), old in zip(pairs, before, strict=True):
-        assert all(map(torch.equal, teacher.parameters(), old))
-    training.step()
-    for (student, teacher), old in zip(pairs, before, strict=True):
-        for weight, theirs, first in zip(
-            student.parameters(), teacher.parameters(), old, strict=True
-        ):
-            torch.testing.assert_close(theirs, 0.9 * first + 0.1 * weight.detach())
+    for student, teacher in pairs:
+        assert all(map(torch.equal, teacher.parameters(), student.parameters()))
+    with torch.no_grad():
+        for weight in method.parameters():
+            weight += weight.requires_grad
+    method.after_update(PROGRESS)
+    for student, teacher in pairs:
+        for weight, theirs in zip(student.parameters(), teacher.parameters(), strict=True):
+            torch.testing.assert_close(theirs, weight.detach() - 0.9, atol=1e-5, rtol=0)
 
 
 def test_out_of_frame_pixels_get_no_pseudo_label():

@@ -86,6 +86,7 @@ class Views:
 
     def __init__(self):
         self.own, self.deformation, self.spline = [], [], []
+        self.strengths = []
 
     def listening(self):
         heard = ExitStack()
@@ -94,18 +95,17 @@ class Views:
             (student_views, "draw_deformation", self.deformation),
             (arco, "draw_similarity_spline", self.spline),
         ):
-            heard.enter_context(mock.patch.object(module, name, remembered(module, name, draws)))
+            draw = self.remembered(getattr(module, name), draws)
+            heard.enter_context(mock.patch.object(module, name, draw))
         return heard
 
+    def remembered(self, draw, draws):
+        def heard(*arguments, **options):
+            draws.append(draw(*arguments, **options))
+            self.strengths.append({k: v for k, v in options.items() if k != "generator"})
+            return draws[-1]
 
-def remembered(module, name, draws):
-    draw = getattr(module, name)
-
-    def heard(*arguments, **options):
-        draws.append(draw(*arguments, **options))
-        return draws[-1]
-
-    return heard
+        return heard
 
 
 def carried_by_turns(batch, shown, labels, confidence, maps):
@@ -178,7 +178,7 @@ def equivariance(plain, warped, grid, labels):
 @pytest.mark.parametrize("case", CASES)
 def test_arco(case):
     axes, changes = CASES[case]
-    method, batch = awake("arco", axes, **changes), uneven_batch("arco", axes)
+    method, batch = awake("arco", axes, spline=SPLINE, **changes), uneven_batch("arco", axes)
     settings, drawn, views = method.settings, Drawn(), Views()
     (bank,) = method.neighbors.bank.contents()
     with drawn.listening(), views.listening():
@@ -227,6 +227,10 @@ def test_arco(case):
     if settings.equivariance_weight:
         plain, warped = further
         (grid,) = views.spline
+        assert views.strengths[-1] == {
+            "rotation_degrees": 40.0, "scale": (0.7, 1.3), "shift": 0.2, "mirror": 0.5,
+            "jitter": 0.02,
+        }  # fmt: skip
         assert (plain.mode, warped.mode) == ("train none", "train gradient")
         assert torch.equal(plain.images, batch.images)
         moved = between(batch.images, grid)

@@ -174,6 +174,7 @@ def test_a_step_of_the_stage_without_decoder(axes: int) -> None:
         embedded = perceptron(method.teacher.module.global_projector, teacher)
         mined.append((teacher[:MINED], embedded[:MINED]))
         assert len(own.inputs[0]) == len(batch.images)
+        assert own.training and theirs.training and own.gradient and not theirs.gradient
         if step < 2:
             descend(training, heard)
     features, bank = (torch.cat(parts)[-KEPT:] for parts in zip(*mined, strict=True))

@@ -122,21 +122,61 @@ def test_a_mined_image_counts_until_it_has_left_the_bank(index: int, last: int) 
         assert moved(before, after) == counts
 
 
-@BOTH
-def test_student_and_teacher_see_the_same_pixels(axes: int) -> None:
-    """Views of one image differ in brightness and contrast alone, so that windows correspond."""
-    jitter = {"probability": 1.0, "blur_min": 0.0, "blur_max": 0.0}
-    method = start("relational", axes=axes, jitter=jitter).method
-    students, teachers = watch(method.student), watch(method.teacher.module)
+def views_of(
+    images: Tensor, axes: int, global_share: float, **jitter: float
+) -> tuple[Tensor, Tensor]:
+    """The views of the unlabeled images that the student and the teacher are shown."""
+    jitter = {"probability": 1.0, "blur_min": 0.0, "blur_max": 0.0, **jitter}
+    training = start("relational", axes=axes, jitter=jitter, global_share=global_share)
+    networks = training.method.student.network, training.method.teacher.module.network
+    passes = [watch(network.encoder) for network in networks]
     batch = make_batch("relational", 0, axes=axes)
+    batch = replace(batch, images=torch.cat([batch.labeled, images]))
+    training.method.step(batch, Progress(0, 50, 10))
+    (student,), (teacher,) = passes
+    return student.shown[-len(images) :], teacher.shown[-len(images) :]
+
+
+BOTH_STAGES = pytest.mark.parametrize("global_share", [0.0, 0.5])
+
+
+@BOTH
+@BOTH_STAGES
+@pytest.mark.parametrize(("brightness", "contrast"), [(0.2, 0.0), (0.0, 0.3)])
+def test_student_and_teacher_see_the_same_pixels(
+    axes: int, global_share: float, brightness: float, contrast: float
+) -> None:
+    """Views of one image differ in brightness and contrast alone, so that windows correspond."""
+    shape = make_batch("relational", 0, axes=axes).unlabeled.shape
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.rand(*batch.images.shape, generator=generator)
-    batch = replace(batch, images=0.4 + 0.2 * pixels)  # nothing is cut off at 0 and 1
-    method.step(batch, Progress(0, 50, 10))
-    (student,), (teacher,) = students, teachers
-    views = student.shown[3:], teacher.shown[5:]
-    for own, theirs, image in zip(*views, batch.unlabeled, strict=True):
-        for view in (own, theirs):
-            assert not torch.allclose(view, image, atol=1e-3)
-            assert torch.corrcoef(torch.stack([view.flatten(), image.flatten()]))[0, 1] > 0.999
-        assert not torch.allclose(own, theirs, atol=1e-3)
+    images = 0.4 + 0.2 * torch.rand(*shape, generator=generator)  # nothing is cut off at 0 and 1
+    student, teacher = views_of(
+        images, axes, global_share, brightness=brightness, contrast=contrast
+    )
+    factors = []
+    for pair in zip(student, teacher, strict=True):
+        for view, image in zip(pair, (images[len(factors) // 2],) * 2, strict=True):
+            both = torch.stack([view.flatten(), image.flatten()])
+            assert torch.corrcoef(both)[0, 1] > 0.999
+            mean, deviation = both.mean(1), both.std(1)
+            if brightness:
+                torch.testing.assert_close(*(deviation / mean))
+                factors.append((mean[0] / mean[1]).item())
+            else:
+                torch.testing.assert_close(*mean)
+                factors.append((deviation[0] / deviation[1]).item())
+    assert len({round(factor, 4) for factor in factors}) == 2 * len(images)
+    changes = [abs(factor - 1) for factor in factors]
+    assert 0.75 * (brightness + contrast) < max(changes) <= brightness + contrast
+
+
+@BOTH_STAGES
+def test_views_are_blurred_between_the_bounds(global_share: float) -> None:
+    spots = torch.zeros_like(make_batch("relational", 0).unlabeled)
+    spots[..., 8, 16] = 1.0
+    blur = {"blur_min": 0.6, "blur_max": 1.4, "brightness": 0.0, "contrast": 0.0}
+    places = torch.arange(spots.shape[-1]) - 16
+    for views in views_of(spots, 2, global_share, **blur):
+        lines = views[:, 0, 8] / views[:, 0, 8].sum(dim=1, keepdim=True)
+        widths = (lines * places.square()).sum(dim=1).sqrt()
+        assert 0.55 < widths.min() < 0.9 and 1.1 < widths.max() < 1.45
