@@ -187,6 +187,8 @@ def test_arco(case):
     (teacher,) = heard.passes("teacher.module")
     assert (student.mode, teacher.mode) == (TRAINED, TAUGHT)
     assert torch.equal(teacher.images, batch.images)
+    (guess,) = heard.calls["teacher.module.classifier"]
+    assert torch.equal(guess.inputs[0], teacher.features[-1][LABELED:])
     assert torch.equal(student.images[:LABELED], batch.labeled)
 
     keys = represented(method.contrast.teacher_head.module.weights, teacher.features)
