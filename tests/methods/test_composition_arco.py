@@ -67,14 +67,12 @@ CASES = {
             "pseudo_labels": "classes", "negative_draws": "shared",
         },
     ),
-    "volumes, deformed": (
-        3, {"strong": DEFORMED, "sampler": "sag", "pseudo_labels": "classes", "lambda2_ramp": 0.0}
-    ),
+    "volumes, deformed": (3, {"strong": DEFORMED, "sampler": "sag", "lambda2_ramp": 0.0}),
     "volumes, turned": (
         3,
         {
             "strong": None, "sampler": "sg", "neighbor_predictor": False,
-            "negative_draws": "shared",
+            "negative_draws": "shared", "pseudo_labels": "classes",
         },
     ),
 }  # fmt: skip
