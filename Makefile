@@ -10,6 +10,8 @@ PYTEST = pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 # What `make results` makes; ablation and hippocampus_seeds need the download of the hippocampus.
 COMPARISONS ?= acdc_seeds lits_seeds mmwhs_seeds hippocampus_seeds ablation
 SEEDS ?= 0,1,2
+# And of which cells the samplers' variances: SCALE/RECIPE_DATASET_LABELS_seedSEED.
+VARIANCES ?= demo/arco_sg_snapshots_acdc_10pct_seed0
 
 .DEFAULT_GOAL := help
 .PHONY: help environment demo results test check lint format dry-run clean
@@ -30,9 +32,11 @@ demo: environment ## Table 8 on synthetic phantoms, from raw files to the printe
 	snakemake --cores all results/tables/table8.csv
 	cat results/tables/table8.md
 
-results: environment ## comparisons over three seeds, published into docs/results.md
-	snakemake --cores all --config seeds='[$(SEEDS)]' -- $(COMPARISONS:%=results/tables/%.csv)
-	for name in $(COMPARISONS); do arco publish $$name --into docs/results.md || exit 1; done
+results: environment ## comparisons and variances, published into docs/results.md and README.md
+	snakemake --cores all --config seeds='[$(SEEDS)]' -- $(COMPARISONS:%=results/tables/%.csv) \
+		$(VARIANCES:%=results/variance/%.csv)
+	for name in $(COMPARISONS) $(VARIANCES); do arco publish $$name --into docs/results.md || exit 1; done
+	arco publish acdc_seeds --into README.md
 
 test: environment ## the whole test suite
 	$(PYTEST)

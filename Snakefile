@@ -7,6 +7,7 @@ from pathlib import Path
 from arco import jobs, params, registry, trees
 from arco.data.completeness import digest_of_names
 from arco.errors import ArcoError
+from arco.paths import variance_name
 from arco.plan import Cell, Plan, PretrainingRun, canonical
 from snakemake.exceptions import WorkflowError
 
@@ -25,6 +26,7 @@ RESULTS = PLAN.paths.results
 PREPARED = PLAN.paths.prepared("{dataset}")
 PRETRAINED = PLAN.paths.pretrained("{dataset}", "{labels}", "{name}", "{seed}")
 RUN = PLAN.paths.run("{dataset}", "{labels}", "{recipe}", "{seed}")
+VARIANCES = variance_name("{dataset}", "{labels}", "{recipe}", "{seed}")
 VARIANT = PLAN.paths.variant
 SECTIONS = PLAN.parameters.sections
 

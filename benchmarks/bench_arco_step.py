@@ -49,9 +49,9 @@ PASSES_TARGET = at_most(1.3)  # as of every method in bench_method_steps.py
 
 # How params.yaml says which parts of the step are on: a method and what is changed in its settings.
 # Nothing below knows it.
-CORE: tuple[str, dict[str, Any]] = ("arco", {})
-STRONG_VIEW: tuple[str, dict[str, Any]] = ("mona", {"equivariance_weight": 0.0})
-EQUIVARIANCE: tuple[str, dict[str, Any]] = ("mona", {})
+CORE: tuple[str, dict[str, Any]] = ("arco", {"strong": None, "equivariance_weight": 0.0})
+STRONG_VIEW: tuple[str, dict[str, Any]] = ("arco", {"equivariance_weight": 0.0})
+EQUIVARIANCE: tuple[str, dict[str, Any]] = ("arco", {})
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ FULL = Sizes(FULL_SIZES, (32, 32, 32), (48, 32, 32), (32, 48, 48), {2: (64, 64),
 QUICK = replace(FULL, full={2: (32, 32), 3: FULL.check}, warm_up={2: (32, 32), 3: (16, 32, 32)})
 QUICK_NAMES = {"methods": ["arco"], "pretraining": ["relational"]}
 WARM_UP_STEPS = 3  # momentum, prototypes and banks fill
+EVERY_STEP: dict[str, Any] = {"arco": {"strong": {"probability": 1.0}}}
+"""Settings changed so that every step does all that some steps do."""
+
 RADIUS = 0.45
 """Of the labels' balls: large, so that no draw of pixels is short of candidates."""
 
@@ -146,6 +149,7 @@ class Learner:
                 self.sizes.full[axes],
                 package=self.package,
                 mixed_precision=mixed_precision,
+                changes=EVERY_STEP.get(self.name),
             )
             for _ in range(WARM_UP_STEPS):
                 step(make_batch(step.training, axes, self.sizes.warm_up[axes], RADIUS))

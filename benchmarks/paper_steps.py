@@ -22,6 +22,7 @@ from arco.models.build import build_network
 from arco.models.memory_format import channels_last
 from arco.optimizers import build_optimizer
 from arco.schema.training import Training
+from arco.trees import merged
 
 FULL_SIZES = {2: (256, 256), 3: (80, 112, 112)}
 QUICK_SIZES = {2: (32, 32), 3: (16, 16, 16)}
@@ -131,7 +132,7 @@ class Step:
             training_items=TRAINING_ITEMS[axes],
         )
         self.training: Training = entry.training
-        settings = module.Settings.model_validate({**entry.settings, **(changes or {})})
+        settings = module.Settings.model_validate(merged(entry.settings, changes or {}))
         built = module.Method(settings, context).train()
         self.method: Trainable = channels_last(built, planes=False)
         self.optimizer = build_optimizer(self.training.optimizer, self.method.named_parameters())

@@ -53,7 +53,8 @@ TREE = {
     "paths": {"data": "data", "results": "results", "splits": "splits", "work": "work"},
     "runtime": {"device": "cpu", "threads": 1, "checkpoint_seconds": 1.0},
     "versions": {
-        "phantom": 1, "prepare": 1, "pretrain": 1, "finetune": 1, "evaluate": 1, "report": 1,
+        "phantom": 1, "prepare": 1, "pretrain": 1, "finetune": 1, "evaluate": 1, "variance": 1,
+        "report": 1,
     },
     "datasets": {
         "heart": {
@@ -93,6 +94,7 @@ TREE = {
     "tables": {"table1": TABLE},
     "comparisons": {},
     "bootstrap": {"resamples": 100, "level": 0.95, "seed": 0},
+    "variance": {"batches": 1, "query_draws": 4, "training_draws": 4, "block": 2, "seed": 0},
     "figures": {"figure2": FIGURE},
     "scales": {"demo": {}, "smoke": {}, "paper": {}},
 }  # fmt: skip

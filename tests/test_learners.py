@@ -71,7 +71,7 @@ def test_relational_pretraining_of_the_demo_sees_labeled_images_as_often_as_fine
         relational = parameters.pretraining("relational", dataset).training
         assert relational.batch.labeled == fine_tuned["batch"]["labeled"], dataset
         sizes.add(relational.batch.labeled)
-    assert len(sizes) > 2
+    assert len(sizes) > 1
 
 
 def test_a_mistake_in_a_dataset_s_training_is_told_by_its_own_key(trained):

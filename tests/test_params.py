@@ -41,6 +41,9 @@ def edited(tmp_path, repository):
         ("1%: {patients: 1, slices: 1.0}", "1%: {patients: 99, slices: 1.0}", r"lower it"),
         ("  device: auto ", "  device: gpu ", r"runtime\.device"),
         ("threads: 1 ", "threads: 1.5 ", r"runtime\.threads"),
+        ("query_draws: 2000", "query_draws: 2005", r"variance: query_draws is 2005 but .* block"),
+        ("training_draws: 200 ", "training_draws: 10 ", r"variance: training_draws is 10 but"),
+        ("block: 10 ", "block: 1 ", r"variance\.block.*greater than or equal to 2"),
     ],
 )
 def test_a_mistake_in_params_yaml_is_told_by_its_key(edited, old, new, expected):
@@ -101,7 +104,7 @@ def test_a_mistake_in_what_a_dataset_changes_is_told(edited, changes, expected):
         ({"acdc_seeds": {"labels": ["1.7%"]}}, r"comparisons\.acdc_seeds\.labels.*'1\.7%'"),
         ({"acdc_seeds": {"datasets": ["acdcc"]}}, r"acdc_seeds\.datasets.*did you mean acdc"),
         ({"acdc_seeds": {"part": "train"}}, r"comparisons\.acdc_seeds\.part"),
-        ({"ablation": {"labels": {"lits": ["7%"]}}}, r"comparisons\.ablation\.labels.*'7%'"),
+        ({"ablation": {"labels": {"acdc": ["7%"]}}}, r"comparisons\.ablation\.labels.*'7%'"),
         ({"ablation": {"score": "dice"}}, r"comparisons\.ablation\.score"),
     ],
 )

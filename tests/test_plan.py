@@ -65,7 +65,7 @@ def test_cells_that_several_tables_show_are_planned_once(make_plan):
 def test_the_sweep_runs_its_centre_once_and_shares_it_with_the_tables(make_plan):
     plan = make_plan()
     cells = plan.cells_of("figure20")
-    assert len(cells) == 16  # 6 + 5 + 5 around (0.01, 1, 1)
+    assert len(cells) == 17  # 6 + 5 + 6 around (0.01, 1, 0.01)
     assert plan.cell("acdc", "1%", "arco_sg", 0) in cells
     assert plan.cell("acdc", "1%", "arco_sg_lambda2_0.5", 0) in cells
 
@@ -133,6 +133,7 @@ def test_jobs_are_plain_json(make_plan):
         jobs.table(plan, "ablation"),
         jobs.figure(plan, "figure20"),
         jobs.phantom(plan, "acdc"),
+        jobs.variance(plan, plan.cell("acdc", "1%", "arco_sg_snapshots", 0)),
     ):
         assert json.loads(canonical(job)) == job
 
@@ -141,7 +142,7 @@ LEFT_OUT = {
     "no_contrast": ("lambda1", 0.0),
     "no_unsupervised": ("lambda2", 0.0),
     "no_neighbor": ("lambda3", 0.0),
-    "no_equivariance": ("equivariance_weight", 0.0),
+    "equivariance": ("equivariance_weight", 0.1),
     "no_strong_view": ("strong", None),
 }
 
@@ -175,6 +176,7 @@ def test_sec_e_by_the_letter_has_no_strong_view_whatever_the_default_is(make_pla
     assert method["strong"] is None
     assert (method["equivariance_weight"], method["lambda2_ramp"]) == (0.0, 0.0)
     assert (method["pseudo_labels"], method["neighbor_predictor"]) == ("images", False)
+    assert method["lambda3"] == 1.0
     assert method["sampler"] == "sg"
 
 
@@ -182,10 +184,9 @@ def test_a_comparison_shows_each_dataset_at_its_own_labels_entries(make_plan):
     plan = make_plan()
     cells = plan.cells_of("results/tables/ablation.csv")
     assert {(cell.dataset, cell.labels) for cell in cells} == {
-        ("acdc", "10pct"), ("lits", "10pct"), ("mmwhs", "10pct"),
-        ("hippocampus", "1.7pct"), ("hippocampus", "5pct"),
+        ("acdc", "10pct"), ("hippocampus", "1.7pct"),
     }  # fmt: skip
-    assert len(cells) == 9 * 5
+    assert len(cells) == 9 * 2
     assert set(cells) <= set(plan.cells_of("all"))
 
 
@@ -257,6 +258,65 @@ def test_what_is_off_is_no_part_of_a_job(make_plan):
     assert not set(off) & set(training)
 
 
+def test_variances_are_measured_at_the_snapshots_of_the_very_run_of_arco_sg(make_plan):
+    plan = make_plan()
+    plain, kept = (
+        jobs.finetune(plan, plan.cell("acdc", "10%", recipe, 0))
+        for recipe in ("arco_sg", "arco_sg_snapshots")
+    )
+    assert kept["settings"]["training"].pop("snapshots") == [0.1, 0.5, 1.0]
+    assert kept["settings"] == plain["settings"]
+    job = jobs.variance(plan, plan.cell("acdc", "10%", "arco_sg_snapshots", 3))
+    assert job["run"] == "results/runs/demo/acdc/10pct/arco_sg_snapshots/seed3"
+    assert job["out"] == "results/variance/demo/arco_sg_snapshots_acdc_10pct_seed3.csv"
+    assert (job["settings"]["labels"], job["settings"]["seeds"]) == ("10%", [3])
+    assert f"{job['run']}/weights.safetensors" in jobs.variance_inputs(job).values()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ("unet_l", r"recipes\.unet_l trains by supervised, not by ARCO"),
+        ("action", r"recipes\.action trains by action, not by ARCO"),
+        ("arco_sg", r"recipes\.arco_sg keeps no snapshots; set training\.snapshots"),
+    ],
+)
+def test_a_cell_without_anything_to_measure_is_refused(make_plan, recipe, sentence):
+    plan = make_plan()
+    with pytest.raises(ArcoError, match=sentence):
+        jobs.variance(plan, plan.cell("acdc", "10%", recipe, 0))
+
+
+def test_what_is_measured_with_changes_no_training(make_plan):
+    before, after = make_plan(), make_plan(variance={"batches": 7, "seed": 5})
+    cell = before.cell("acdc", "10%", "arco_sg_snapshots", 0)
+    assert jobs.finetune(before, cell) == jobs.finetune(after, cell)
+    assert jobs.variance(before, cell) != jobs.variance(after, cell)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "arco_sg_snapshots_hippocampus_1.7pct_seed0",
+        "results/variance/demo/arco_sg_snapshots_hippocampus_1.7pct_seed0.csv",
+        "demo/arco_sg_snapshots_hippocampus_1.7pct_seed0",
+    ],
+)
+def test_variances_are_printed_by_the_name_of_their_files(make_plan, name):
+    stem = "arco_sg_snapshots_hippocampus_1.7pct_seed0"
+    found, path = make_plan().printed(name)
+    assert (found, str(path)) == (stem, f"results/variance/demo/{stem}.md")
+
+
+def test_a_table_is_printed_by_number_name_or_path(make_plan):
+    plan = make_plan()
+    for name in ("8", "table8", "results/tables/table8.csv"):
+        assert plan.printed(name) == ("table8", plan.paths.table("table8", "md"))
+    assert plan.printed("acdc_seeds")[0] == "acdc_seeds"
+    with pytest.raises(ArcoError, match="there is no table 'nonsense'"):
+        plan.printed("nonsense")
+
+
 def test_a_method_alone_can_be_averaged(make_plan):
     plan = make_plan(methods={"mt": {"training": {"average_decay": 0.5}}})
     decays = {
@@ -265,4 +325,4 @@ def test_a_method_alone_can_be_averaged(make_plan):
         )
         for recipe in ("mt", "uamt")
     }
-    assert decays == {"mt": 0.5, "uamt": None}
+    assert decays == {"mt": 0.5, "uamt": plan.parameters.sections.training.average_decay}

@@ -8,7 +8,22 @@ from arco import jobs, params, trees
 from arco.errors import ArcoError
 from arco.plan import Plan
 
-NAMES = ("unsupervised",)
+NAMES = ("neighbor", "unsupervised", "views")
+
+CHANGED = {
+    "arco_sg_neighbor_0": {"lambda3": 0.0},
+    "arco_sg_neighbor_1": {"lambda3": 1.0},
+    "arco_sg_neighbor_plain": {"neighbor_predictor": False},
+    "arco_sg_neighbor_plain_1": {"neighbor_predictor": False, "lambda3": 1.0},
+    "arco_sg_unsupervised_0": {"lambda2": 0.0},
+    "arco_sg_unsupervised_0.1": {"lambda2": 0.1},
+    "arco_sg_unsupervised_no_ramp": {"lambda2_ramp": 0.0},
+    "arco_sg_unsupervised_classes": {"pseudo_labels": "classes"},
+    "arco_sg_views_turned": {"strong": None},
+    "arco_sg_views_0.1": {"equivariance_weight": 0.1},
+    "arco_sg_views_1": {"equivariance_weight": 1.0},
+}
+"""By candidate: what it changes of the method. One more has fewer steps besides."""
 
 
 @pytest.fixture
@@ -36,20 +51,21 @@ def test_candidates_are_scored_on_validation_cases_over_three_seeds(tuning_plan,
         assert {file.rsplit("/", 1)[-1] for file in files} == {"metrics_val.csv"}
 
 
-def test_candidates_differ_from_the_present_setting_in_the_weight_alone(tuning_plan):
-    plan, _ = tuning_plan("unsupervised", "demo")
-
-    def settings(recipe: str) -> dict:
-        return plan.finetune_settings(plan.cell("acdc", "10%", recipe, 0))
-
-    present = settings("arco_sg")
-    for text in ("0", "0.1", "0.3"):
-        candidate = settings(f"arco_sg_unsupervised_{text}")
-        assert candidate["method"].pop("lambda2") == float(text)
-        assert candidate == {
-            **present,
-            "method": {k: v for k, v in present["method"].items() if k != "lambda2"},
-        }
+def test_candidates_differ_from_the_present_setting_in_what_they_are_named_for(tuning_plan):
+    plans = [tuning_plan(name, "demo") for name in NAMES]
+    found = {
+        recipe: plan.finetune_settings(plan.cell("acdc", "10%", recipe, 0))
+        for plan, overlay in plans
+        for recipe in overlay["recipes"]
+    }
+    half = found.pop("arco_sg_views_0.1_half")
+    assert found.keys() == CHANGED.keys()
+    plan, _ = plans[0]
+    present = plan.finetune_settings(plan.cell("acdc", "10%", "arco_sg", 0))
+    for recipe, changes in CHANGED.items():
+        assert any(present["method"][key] != value for key, value in changes.items())
+        assert found[recipe] == {**present, "method": {**present["method"], **changes}}
+    assert half["training"]["iterations"] < 0.6 * present["training"]["iterations"]
 
 
 def test_a_table_of_validation_cases_needs_some(repository):

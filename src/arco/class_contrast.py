@@ -6,6 +6,7 @@ the pixels of other classes whose teacher representations are its negatives.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from arco.contracts import IGNORE
-from arco.fields import PixelContrast
+from arco.fields import PixelContrast, Sampler
 from arco.losses.pixel_contrast import class_contrast, class_shares, similarities
 from arco.models.head import RepresentationHead, Representations
 from arco.models.keys import KeyField
@@ -57,6 +58,32 @@ class Contrast(NamedTuple):
         return facts
 
 
+class Compared(NamedTuple):
+    """What a contrast compares: the arguments of `ClassContrast.forward`, in its order."""
+
+    student: Representations
+    logits: Tensor
+    labels: Tensor
+    keys: Representations
+    key_labels: Tensor
+
+
+class Candidates(NamedTuple):
+    """The pixels that a contrast may draw, bool masks [C, B, *S].
+
+    Attributes:
+        hard: of each class, where its queries are drawn.
+        of_class: the keys of each class, whose mean is its positive key.
+        others: the keys of all other classes, its negatives.
+        classes: those that have pixels of all three kinds, ascending; the others are left out.
+    """
+
+    hard: Tensor
+    of_class: Tensor
+    others: Tensor
+    classes: list[int]
+
+
 class ClassContrast(nn.Module):
     """Pulls hard pixels of a class to the class's mean and pushes them from other classes.
 
@@ -94,6 +121,13 @@ class ClassContrast(nn.Module):
         self.head = RepresentationHead(feature_channels, settings.width)
         self.teacher_head = Teacher(self.head)
 
+    def drawing_by(self, sampler: Sampler, generator: torch.Generator) -> ClassContrast:
+        """The same contrast, weights shared, that draws by another sampler and generator."""
+        other = copy.copy(self)
+        other.settings = self.settings.model_copy(update={"sampler": sampler})
+        other.generator = generator
+        return other
+
     def update_teacher(self, decay: float) -> None:
         """Move the teacher's head towards the student's."""
         self.teacher_head.update(self.head, decay)
@@ -118,12 +152,7 @@ class ClassContrast(nn.Module):
         """
         settings = self.settings
         keys = keys.detach()
-        valid = key_labels != IGNORE
-        of_class = torch.stack([key_labels == c for c in range(self.classes)])
-        others = valid & ~of_class
-        hard = self._hard(logits, labels)
-        usable = others.flatten(1).any(1) & hard.flatten(1).any(1) & of_class.flatten(1).any(1)
-        present = usable.nonzero().flatten().tolist()
+        hard, of_class, others, present = self.candidates(logits, labels, key_labels)
         means = keys.class_means(of_class)
         class_cosine = mean_cosine(means[of_class.flatten(1).any(1)])
         if not present:
@@ -154,6 +183,14 @@ class ClassContrast(nn.Module):
         if settings.reduction == "sum":
             return Contrast(stacked.sum(), chance * len(queries), class_cosine)
         return Contrast(stacked.mean(), chance, class_cosine)
+
+    def candidates(self, logits: Tensor, labels: Tensor, key_labels: Tensor) -> Candidates:
+        """The pixels that may be drawn; arguments as of `forward`."""
+        of_class = torch.stack([key_labels == c for c in range(self.classes)])
+        others = (key_labels != IGNORE) & ~of_class
+        hard = self._hard(logits, labels)
+        usable = others.flatten(1).any(1) & hard.flatten(1).any(1) & of_class.flatten(1).any(1)
+        return Candidates(hard, of_class, others, usable.nonzero().flatten().tolist())
 
     def _compare(
         self,

@@ -16,6 +16,7 @@ from arco.errors import ArcoError
 from arco.paths import label_key
 from arco.plan import Cell, Plan, PretrainingRun
 from arco.progress import reporter
+from arco.schema.sections import Variance
 from arco.schema.training import Window
 
 OVERLAY_VARIABLE = "ARCO_CONFIG"
@@ -106,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("pretrain", run_pretrain, "train a checkpoint that cells start from"),
         ("finetune", run_finetune, "train one cell"),
         ("evaluate", run_evaluate, "score one cell"),
+        ("variance", run_variance, "how much the samplers' contrasts vary at a cell's snapshots"),
     ):
         command = add_job(name, run, text)
         command.add_argument("dataset", nargs="?")
@@ -121,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("name", nargs="?", help=f"a {name} by number or name")
 
     command = add("publish", run_publish, "put a made table into a Markdown page, at its markers")
-    command.add_argument("name", help="a table by number or name")
+    command.add_argument("name", help="a table by number or name, or a file that `variance` made")
     command.add_argument("--into", type=Path, required=True, metavar="FILE", help="the page")
 
     command = add("status", run_status, "which cells are done, running, interrupted or missing")
@@ -283,6 +285,36 @@ def run_evaluate(options: argparse.Namespace) -> None:
     )
 
 
+def run_variance(options: argparse.Namespace) -> None:
+    """Measure the samplers' variances at the snapshots of one cell."""
+    from arco.contrast_variance.measure import measure_run
+    from arco.provenance import provenance
+    from arco.tables.variances import write_variances
+
+    plan = load_plan(options)
+    job = read_job(
+        options,
+        lambda: jobs.variance(plan, chosen_cell(options, plan)),
+        "dataset",
+        "labels",
+        "recipe",
+    )
+    settings, runtime = job["settings"], plan.parameters.sections.runtime
+    rows = measure_run(
+        Path(job["run"]),
+        Variance.model_validate(settings["variance"]),
+        prepared=Path(job["prepared"]),
+        training_list=Path(job["training_list"]),
+        labeled_list=Path(job["labeled_list"]),
+        device=runtime.device,
+        threads=options.threads or runtime.threads,
+        report=reporter(settings["name"]),
+    )
+    write_variances(rows, settings, Path(job["out"]), provenance())
+    if options.job is None:
+        show(Path(job["out"]).with_suffix(".md").read_text(encoding="utf-8"))
+
+
 def run_table(options: argparse.Namespace) -> None:
     """Make a table from evaluated cells."""
     from arco.provenance import provenance
@@ -304,9 +336,7 @@ def run_publish(options: argparse.Namespace) -> None:
     """Put a table into a page."""
     from arco.tables.publish import publish
 
-    plan = load_plan(options)
-    name = plan.entry_name("table", options.name)
-    publish(name, plan.paths.table(name, "md"), options.into)
+    publish(*load_plan(options).printed(options.name), options.into)
 
 
 def run_figure(options: argparse.Namespace) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from arco.errors import ArcoError
 from arco.plan import Cell, Plan, PretrainingRun
-from arco.report_settings import figure_settings, table_settings
+from arco.report_settings import figure_settings, table_settings, variance_settings
 from arco.trees import known
 
 Job = dict[str, Any]
@@ -90,6 +91,47 @@ def evaluate(plan: Plan, cell: Cell, part: str) -> Job:
     }
 
 
+def variance(plan: Plan, cell: Cell) -> Job:
+    """Measure the samplers' variances at the snapshots of a cell.
+
+    Raises:
+        ArcoError: the cell is not ARCO's, or keeps no snapshots.
+    """
+    training = finetune(plan, cell)
+    require_snapshots(training["settings"], f"params.yaml: recipes.{cell.recipe}")
+    settings = variance_settings(plan, cell)
+    read = ("prepared", "training_list", "labeled_list")
+    return {
+        "settings": settings,
+        "run": training["out"],
+        **{name: training[name] for name in read},
+        "out": str(plan.paths.variance(settings["name"])),
+    }
+
+
+def require_snapshots(settings: Job, where: str) -> None:
+    """Refuse a run that there is nothing to measure of.
+
+    Args:
+        settings: of its fine-tuning.
+        where: names the run in the message.
+
+    Raises:
+        ArcoError: it is not ARCO's, or keeps no snapshots.
+    """
+    method = settings["method"]["name"]
+    if method != "arco":
+        raise ArcoError(
+            f"{where} trains by {method}, not by ARCO, whose samplers these are; choose a recipe "
+            "with method: arco"
+        )
+    if not settings["training"].get("snapshots"):
+        raise ArcoError(
+            f"{where} keeps no snapshots; set training.snapshots: [0.1, 0.5, 1.0], as the recipe "
+            "arco_sg_snapshots does, and train it again"
+        )
+
+
 def table(plan: Plan, name: str) -> Job:
     """Print one table."""
     return {"settings": table_settings(plan, name), "out": str(plan.paths.table(name))}
@@ -120,6 +162,17 @@ def evaluation_inputs(job: Job) -> dict[str, str]:
         "settings": f"{job['run']}/settings.json",
         "manifest": f"{job['prepared']}/manifest.json",
         "cases": f"{job['prepared']}/splits/{job['settings']['part']}.txt",
+    }
+
+
+def variance_inputs(job: Job) -> dict[str, str]:
+    """The files that a measurement of variances reads, beside the snapshots of the run."""
+    return {
+        "weights": f"{job['run']}/weights.safetensors",
+        "settings": f"{job['run']}/settings.json",
+        "manifest": f"{job['prepared']}/manifest.json",
+        "training": job["training_list"],
+        "labeled": job["labeled_list"],
     }
 
 

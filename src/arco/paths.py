@@ -13,6 +13,16 @@ def label_key(labels: str) -> str:
     return labels.replace("%", "pct")
 
 
+def labels_entry(key: str) -> str:
+    """The labels entry that `label_key` made a key of."""
+    return key.replace("pct", "%")
+
+
+def variance_name(dataset: str, labels: str, recipe: str, seed: int | str) -> str:
+    """How the variances of a cell are called: in its files and where they are published."""
+    return f"{recipe}_{dataset}_{labels}_seed{seed}"
+
+
 @dataclass(frozen=True)
 class Paths:
     """Where artefacts of one scale and protocol lie, relative to the folder of params.yaml."""
@@ -66,6 +76,10 @@ class Paths:
     def resume(self, run: Path) -> Path:
         """Folder of checkpoints of an unfinished run or pretraining."""
         return self.work / "resume" / run.relative_to(self.results)
+
+    def variance(self, name: str, suffix: str = "csv") -> Path:
+        """The samplers' variances at the snapshots of one cell, by `variance_name`."""
+        return self.results / "variance" / self.variant / f"{name}.{suffix}"
 
     def table(self, name: str, suffix: str = "csv") -> Path:
         """A printed table."""

@@ -7,6 +7,7 @@ from, and a cell that several tables show, is planned once.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,6 +149,22 @@ class Plan:
             if candidate in entries:
                 return candidate
         raise ArcoError(f"there is no {kind} {name!r}; known: {', '.join(entries) or 'none'}")
+
+    def printed(self, name: str) -> tuple[str, Path]:
+        """The name and the Markdown file of a table, or of the variances of a cell.
+
+        Args:
+            name: of a table as in `entry_name`; or of variances, as `paths.variance_name` writes
+                it, or the path of one of their files.
+
+        Raises:
+            ArcoError: there is no such table.
+        """
+        measured = re.fullmatch(r"(?:.*/)?([^/]+_seed[0-9]+)(?:\.[a-z]+)?", name)
+        if measured:
+            return measured[1], self.paths.variance(measured[1], "md")
+        table = self.entry_name("table", name)
+        return table, self.paths.table(table, "md")
 
     def entries_of(self, target: str) -> dict[str, Printed]:
         """What a target means: a table, comparison or figure by name or path, or `all`.

@@ -1,11 +1,17 @@
 """What tables, comparisons and figures are made from: layout, and the metrics behind each number.
 
+Also what the samplers' variances of a cell are measured with, which are printed like a table.
+
 Loads no torch.
 """
 
 from __future__ import annotations
 
-from arco.plan import Plan, Printed, datasets_of
+from collections.abc import Sequence
+from dataclasses import astuple
+
+from arco.paths import labels_entry, variance_name
+from arco.plan import Cell, Plan, datasets_of
 from arco.schema.reports import Comparison, labels_of
 from arco.trees import Tree, known
 
@@ -32,7 +38,7 @@ def table_settings(plan: Plan, name: str) -> Tree:
     if isinstance(table, Comparison):
         bootstrap = plan.parameters.sections.bootstrap.model_dump()
         layout = {"comparison": table.model_dump(), "bootstrap": bootstrap}
-    return {"name": name, **_common(plan, table), **layout, "cells": cells}
+    return {"name": name, **_common(plan, datasets_of(table)), **layout, "cells": cells}
 
 
 def figure_settings(plan: Plan, name: str) -> Tree:
@@ -55,12 +61,27 @@ def figure_settings(plan: Plan, name: str) -> Tree:
         for seed in plan.parameters.sections.seeds
     ]
     layout = figure.model_dump()
-    return {"name": name, **_common(plan, figure), "figure": layout, "points": points}
+    return {"name": name, **_common(plan, datasets_of(figure)), "figure": layout, "points": points}
 
 
-def _common(plan: Plan, entry: Printed) -> Tree:
+def variance_settings(plan: Plan, cell: Cell) -> Tree:
+    """How the samplers' variances of a cell are measured, and what to say of the cell."""
     sections = plan.parameters.sections
-    datasets = {name: plan.dataset(name) for name in datasets_of(entry)}
+    return {
+        **_common(plan, [cell.dataset]),
+        "name": variance_name(*astuple(cell)),
+        "version": sections.versions.variance,
+        "dataset": cell.dataset,
+        "labels": labels_entry(cell.labels),
+        "recipe": cell.recipe,
+        "seeds": [cell.seed],
+        "variance": sections.variance.model_dump(),
+    }
+
+
+def _common(plan: Plan, names: Sequence[str]) -> Tree:
+    sections = plan.parameters.sections
+    datasets = {name: plan.dataset(name) for name in names}
     return {
         "version": sections.versions.report,
         "scale": sections.scale,

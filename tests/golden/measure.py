@@ -15,6 +15,8 @@ from framework_watch import settle
 from small_page import small_page
 
 from arco import files, registry
+from arco.contracts import Randomness
+from arco.contrast_variance.measure import measure_batch
 from arco.data.conversion import PreparationSettings
 from arco.data.layouts.acdc import find_cases
 from arco.data.manifest import Manifest
@@ -23,6 +25,7 @@ from arco.data.preparation import prepare_dataset
 from arco.evaluation.evaluate import score
 from arco.evaluation.inference import predict_volume
 from arco.models.unet import UNet
+from arco.schema.sections import Variance
 from arco.tables.formats import to_csv, to_latex, to_markdown
 
 Numbers = dict[str, float]
@@ -148,6 +151,26 @@ def finetune(folder: Path) -> Numbers:
     return numbers
 
 
+@in_float64()
+def variance(folder: Path) -> Numbers:
+    """By how much the contrast of a small network and its gradients deviate, by sampler."""
+    drawn = Variance(batches=1, query_draws=20, training_draws=4, block=2, seed=0)
+    numbers: Numbers = {}
+    for axes in (2, 3):
+        training = small_methods.start("arco", axes=axes, weak_threshold=0.0, strong_threshold=1.0)
+        for _ in range(2):
+            training.step()
+        batch = small_methods.make_batch(3, size=training.size)
+        randomness = Randomness(0, torch.device("cpu"))
+        found = measure_batch(training.method, batch, drawn, randomness, "here")  # type: ignore[arg-type]
+        for key, measured in found.items():
+            name = f"{axes}D {key.quantity}, {key.drawn}, {key.sampler}"
+            numbers[name] = measured.variance.value**0.5
+            if measured.predicted is not None:
+                numbers[f"{name}: predicted"] = measured.predicted**0.5
+    return numbers
+
+
 def evaluate(folder: Path) -> Numbers:
     """Scores of an untrained network, and of a label map moved by a voxel."""
     manifest = prepared(folder)
@@ -188,5 +211,6 @@ STAGES: dict[str, Callable[[Path], Numbers]] = {
     "pretrain": pretrain,
     "finetune": finetune,
     "evaluate": evaluate,
+    "variance": variance,
     "report": report,
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -55,6 +56,17 @@ def test_contrast_lies_between_its_bounds(negatives):
     contrast = output.logs["contrast"].item()
     assert math.log(1 + 512 * math.exp(-4)) == pytest.approx(2.3397, abs=1e-4)
     assert 2.3397 <= contrast <= 10.238
+
+
+@pytest.mark.parametrize("changes", [{}, LETTER])
+def test_a_step_contrasts_what_a_measurement_of_the_contrast_gets(changes):
+    training = start("arco", dropout=0.3, **changes)
+    training.step()
+    state = copy.deepcopy(training.state())
+    stepped = training.method.step(make_batch(9), PROGRESS).logs["contrast"]
+    training.restore(state)
+    method = training.method
+    assert torch.equal(method.contrast(*method.compare(make_batch(9)).compared).loss, stepped)
 
 
 def test_an_image_that_no_teacher_is_sure_of_has_no_pseudo_label_loss():

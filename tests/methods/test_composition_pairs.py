@@ -68,7 +68,7 @@ def test_dct(axes):
         assert torch.equal(clean.images, batch.images)
         assert torch.equal(attack.images, batch.images)
         modes = clean.mode, attack.mode, resisting.mode
-        assert modes == (TRAINED, "eval gradient", TRAINED)
+        assert modes == (TRAINED, "eval gradient", "train gradient")
         assert not resisting.images.requires_grad
     for network, (clean, *_), (*_, resisting) in zip(twins, both, both[::-1], strict=True):
         network(batch.images)  # in train mode, which moves the statistics

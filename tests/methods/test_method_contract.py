@@ -120,9 +120,9 @@ def test_without_unsupervised_weight_loss_and_gradients_are_the_supervised_ones(
 ):
     sums, add = [], StepOutput.of
 
-    def recorded(supervised, terms):
+    def recorded(supervised, terms, *facts):
         sums.append(supervised)
-        return add(supervised, terms)
+        return add(supervised, terms, *facts)
 
     monkeypatch.setattr(StepOutput, "of", recorded)
     weights = UNSUPERVISED_WEIGHTS.get(name, ("weight",))
@@ -141,12 +141,10 @@ def test_without_unsupervised_weight_loss_and_gradients_are_the_supervised_ones(
     assert equal(found, expected)
 
 
-def test_supervision_is_half_cross_entropy_half_dice_of_the_labeled_images(name, axes, monkeypatch):
+def test_supervision_is_half_cross_entropy_half_dice_of_the_labeled_images(name, axes):
     """The logits are heard at the networks' classifiers, the loss is torch's and MONAI's."""
     if name in OWN_SUPERVISION:
         pytest.skip("its own tests recompute its supervision")
-    if name == "arco":  # its student sees images turned; labels turn with them
-        monkeypatch.setattr("arco.methods.arco.apply_dihedral", lambda maps, view: maps)
     changes = {"cct": {"supervise": "main"}}.get(name, {})
     method = start(name, axes=axes, **changes).method
     batch = batch_of(name, axes)

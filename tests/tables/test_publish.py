@@ -83,11 +83,29 @@ def test_the_publish_command_finds_the_table_by_its_number(page, tmp_path, repos
     assert "\n\n**Table 8**\n\n" in files.read_text(page)
 
 
+def test_the_variances_of_a_cell_are_published_by_their_file(
+    page, tmp_path, repository, monkeypatch
+):
+    name = "arco_sg_snapshots_acdc_10pct_seed0"
+    folder = tmp_path / "results/variance/demo"
+    files.write_text(folder / f"{name}.md", "**Variance**\n")
+    files.write_json(folder / f"{name}.json", {"settings": {"scale": "demo"}})
+    files.write_text(page, f"<!-- {name} -->\n<!-- /{name} -->\n")
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--params", str(repository / "params.yaml"), "--into", str(page)]
+    assert cli.main(["publish", f"results/variance/demo/{name}.csv", *chosen]) == 0
+    assert "\n\n**Variance**\n\n" in files.read_text(page)
+
+
+def made_by_make(variable: str, repository) -> list[str]:
+    makefile = files.read_text(repository / "Makefile")
+    return re.search(rf"^{variable} \?= (.*)$", makefile, re.MULTILINE)[1].split()
+
+
 def test_every_comparison_is_made_by_make_results_and_has_its_place(repository):
     comparisons = set(params.load(repository / "params.yaml").sections.comparisons)
-    makefile = files.read_text(repository / "Makefile")
-    assert (
-        set(re.search(r"^COMPARISONS \?= (.*)$", makefile, re.MULTILINE)[1].split()) == comparisons
-    )
+    assert set(made_by_make("COMPARISONS", repository)) == comparisons
+    variances = {name.rpartition("/")[-1] for name in made_by_make("VARIANCES", repository)}
     results = files.read_text(repository / "docs/results.md")
-    assert set(re.findall(r"^<!-- (\w+) -->$", results, re.MULTILINE)) == comparisons
+    shown = set(re.findall(r"^<!-- ([\w.]+) -->$", results, re.MULTILINE))
+    assert shown == comparisons | variances

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from arco.sampling import Groups, draw, group
-from arco.theory import Moments, enumerate_systematic, group_moments, sampler_variances
+from arco.theory import (
+    Moments,
+    Variances,
+    enumerate_systematic,
+    group_moments,
+    outer_moments,
+    sampler_variances,
+    vector_moments,
+)
 from arco.theory.exact import mean_and_variance
 from arco.theory.variance import counts_variance
 
@@ -148,12 +156,76 @@ def test_groups_of_a_volume_and_of_several_images_are_covered():
     assert float(estimates.var()) / float(exact.sag) == pytest.approx(1, abs=5 * 0.01)
 
 
+def vector_example() -> tuple[Groups, Tensor, Tensor]:
+    """Two images with groups of many sizes, empty ones among them, and two factors of a field."""
+    generator = torch.Generator().manual_seed(1)
+    groups = group(torch.rand((2, 7, 9), generator=generator) > 0.7, (3, 4))
+    assert 0 in groups.sizes and 1 in groups.sizes
+    left, right = (
+        torch.randn((groups.total, width), generator=generator, dtype=torch.float64)
+        for width in (3, 5)
+    )
+    return groups, left + 0.5, right - 0.3
+
+
+def assert_equal(found: Variances, expected: dict[str, Tensor]) -> None:
+    for name, value in expected.items():
+        torch.testing.assert_close(getattr(found, name), value, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("n", [1, 7, 12, 33])
+def test_variances_of_a_vector_are_the_sums_over_its_coordinates(n: int):
+    groups, vectors, _ = vector_example()
+    whole = torch.zeros(groups.shape, dtype=torch.float64)
+    single = []
+    for coordinate in vectors.T:
+        whole.view(-1)[groups.candidates] = coordinate
+        single.append(sampler_variances(group_moments(whole, groups), n))
+    sums = {
+        name: torch.stack([getattr(one, name) for one in single]).sum()
+        for name in Variances.__dataclass_fields__
+    }
+    assert_equal(sampler_variances(vector_moments(vectors, groups), n), sums)
+
+
+@pytest.mark.parametrize("n", [1, 7, 12, 33])
+def test_variances_of_outer_products_need_no_outer_product(n: int):
+    groups, left, right = vector_example()
+    formed = vector_moments((left[:, :, None] * right[:, None, :]).flatten(1), groups)
+    found = outer_moments(left, right, groups)
+    for name in Moments.__dataclass_fields__:
+        torch.testing.assert_close(
+            getattr(found, name), getattr(formed, name), rtol=1e-12, atol=1e-12
+        )
+    assert_equal(sampler_variances(found, n), vars(sampler_variances(formed, n)))
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_variances_of_a_vector_equal_the_enumeration_of_every_draw(n: int):
+    field, groups = irregular_example()
+    other = (field * field) % 7
+    planes = [field, other]
+    vectors = torch.stack([plane.flatten()[groups.candidates] for plane in planes], dim=1)
+    found = sampler_variances(vector_moments(vectors, groups), n)
+    for sampler in ("ns", "sg", "sag"):
+        expected = sum(
+            enumerate_systematic(fractions_by_group(plane, groups), n, sampler)[1]
+            for plane in planes
+        )
+        assert float(getattr(found, sampler)) == pytest.approx(float(expected), rel=1e-12)
+
+
 def test_mistakes_are_refused():
     groups = group(torch.zeros(1, 4, 4).bool(), (2, 2))
     with pytest.raises(ValueError, match="must agree"):
         group_moments(torch.zeros(1, 4, 5), groups)
     with pytest.raises(ValueError, match="without candidates"):
         group_moments(torch.zeros(1, 4, 4), groups)
+    full = group(torch.ones(1, 4, 4).bool(), (2, 2))
+    with pytest.raises(ValueError, match="16 candidates need as many values, not 15"):
+        vector_moments(torch.zeros(15, 2), full)
+    with pytest.raises(ValueError, match="16 candidates need as many values, not 17"):
+        outer_moments(torch.zeros(16, 2), torch.zeros(17, 2), full)
     one = torch.ones(1)
     with pytest.raises(ValueError, match="at least one draw"):
         sampler_variances(Moments(one.long(), one, one, one), 0)

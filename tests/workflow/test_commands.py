@@ -275,6 +275,9 @@ def test_a_truncated_prepared_array_is_told_by_training(ready):
         (("finetune", "heart", "10%", "unet_l"), "no dataset 'heart'"),
         (("finetune",), "which dataset"),
         (("table", "99"), "no table '99'"),
+        (("variance", "acdc", "10%", "unet_l"), "trains by supervised, not by ARCO"),
+        (("variance", "acdc", "10%", "arco_sg"), "keeps no snapshots; set training.snapshots"),
+        (("variance", "acdc", "10%", "arco_sg_snapshots"), "settings.json is missing"),
         (("plan", "nonsense"), "nonsense"),
         (("prepare", "acdc", "--params", "nowhere.yaml"), "nowhere.yaml is missing"),
     ],
@@ -292,7 +295,7 @@ def test_plan_status_and_doctor_speak_json(ready):
 def test_every_command_has_help(workspace):
     listed = workspace.arco("--help").stdout
     for name in ("doctor", "phantom", "prepare", "split", "plan", "pretrain", "finetune",
-                 "evaluate", "table", "figure", "publish", "status"):  # fmt: skip
+                 "evaluate", "variance", "table", "figure", "publish", "status"):  # fmt: skip
         assert name in listed
         assert "usage: arco" in workspace.arco(name, "--help").stdout
 

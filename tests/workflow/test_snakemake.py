@@ -188,12 +188,31 @@ def test_the_whole_plan_is_a_valid_graph(workspace):
     assert counts["figure"] == 1
 
 
+def test_the_variances_of_a_cell_are_made_from_its_snapshots(ready):
+    target = "results/variance/smoke/arco_sg_snapshots_acdc_10pct_seed0.csv"
+    ready.snakemake(target)
+    made = [(ready.root / target).with_suffix(suffix) for suffix in (".csv", ".md")]
+    first = [path.read_bytes() for path in made]
+    record = files.read_json((ready.root / target).with_suffix(".json"))
+    with made[0].open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted({int(row["step"]) for row in rows}) == [1, 2, 4]  # of 4, at 0.1, 0.5 and 1.0
+    assert {row["sampler"] for row in rows} == {"ns", "sg", "sag"}
+    assert jobs_of(ready.snakemake("--dry-run", target)) == {}
+    changed = ready.snakemake("--dry-run", target, "--config", "variance={'seed': 5}")
+    assert jobs_of(changed) == {"variance": 1}
+    shown = ready.arco("variance", "acdc", "10%", "arco_sg_snapshots").stdout
+    assert shown.encode() == first[1]
+    assert [path.read_bytes() for path in made] == first
+    assert files.read_json((ready.root / target).with_suffix(".json")) == record
+
+
 def test_a_tuning_file_plans_its_cells_and_scores_no_test_case(workspace):
     overlay = "workflow/tuning/unsupervised.yaml"
     table = "results/tables/tuning_unsupervised.csv"
     counts = jobs_of(workspace.snakemake("--dry-run", table, "--configfile", overlay))
     assert counts.pop("pretrain") == 3
-    assert counts.pop("finetune") == counts.pop("validate") == 5 * 3
+    assert counts.pop("finetune") == counts.pop("validate") == 6 * 3
     assert counts.pop("table") == 1
     assert set(counts) <= {"phantom", "prepare", "split", "label"}
 

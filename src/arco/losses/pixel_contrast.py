@@ -34,12 +34,11 @@ def class_contrast(
     temperature: float,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor:
-    """-ln(e^(positive/t) / (e^(positive/t) + sum_k e^(negative_k/t))) over the queries of a class.
+    """`query_losses` over the queries of a class.
 
     Args:
-        positives: [Q], similarity of each query to the mean representation of its class.
-        negatives: [Q, K], similarity of each query to pixels of other classes. Negatives that
-            all queries share and negatives of each query's own differ only in how these were made.
+        positives: [Q], as there.
+        negatives: [Q, K], as there.
         temperature: t, positive.
         reduction: "mean" over queries as in the released code, or "sum" as Eq. E.2 is printed
             (then the loss weight must shrink by the number of queries).
@@ -47,9 +46,21 @@ def class_contrast(
     Returns:
         A scalar.
     """
-    logits = torch.cat([positives.unsqueeze(1), negatives], dim=1) / temperature
-    losses = -functional.log_softmax(logits, dim=1)[:, 0]
+    losses = query_losses(positives, negatives, temperature)
     return losses.mean() if reduction == "mean" else losses.sum()
+
+
+def query_losses(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """-ln(e^(positive/t) / (e^(positive/t) + sum_k e^(negative_k/t))) of each query, [Q].
+
+    Args:
+        positives: [Q], similarity of each query to the mean representation of its class.
+        negatives: [Q, K], similarity of each query to pixels of other classes. Negatives that
+            all queries share and negatives of each query's own differ only in how these were made.
+        temperature: t, positive.
+    """
+    logits = torch.cat([positives.unsqueeze(1), negatives], dim=1) / temperature
+    return -functional.log_softmax(logits, dim=1)[:, 0]
 
 
 def class_shares(means: Tensor, own: int, present: Tensor, temperature: float) -> Tensor:

@@ -11,13 +11,14 @@ settings; without them this is Sec. E by the letter.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from arco import fields
 from arco.anatomical_contrast import AnatomicalContrast, Neighbors, Targets
+from arco.class_contrast import Compared
 from arco.contracts import Batch, Context, Progress, StepOutput
 from arco.errors import ArcoError
 from arco.fields import Fraction, NonNegative, PositiveInt, SimilaritySpline, StrongView
@@ -25,7 +26,7 @@ from arco.losses.equivariance import equivariance_loss
 from arco.losses.segmentation import supervised_loss
 from arco.models.normalization import kept_statistics
 from arco.schedules import ramp_up
-from arco.student_views import Strengthened, Turned
+from arco.student_views import Seen, Strengthened, Turned
 from arco.warps import draw_similarity_spline, warp, warp_labels
 
 
@@ -57,6 +58,22 @@ class Settings(fields.PixelContrast):
     equivariance_weight: NonNegative
     strong: StrongView | None
     spline: SimilaritySpline
+
+
+class Passes(NamedTuple):
+    """What one pass of each network makes of a batch.
+
+    Attributes:
+        targets: the teacher's answers.
+        seen: the unlabeled images as the student sees them.
+        logits: [B, C, *S] of the student, with a graph.
+        compared: what the contrast compares.
+    """
+
+    targets: Targets
+    seen: Seen
+    logits: Tensor
+    compared: Compared
 
 
 class Method(AnatomicalContrast):
@@ -94,27 +111,15 @@ class Method(AnatomicalContrast):
     def step(self, batch: Batch, progress: Progress) -> StepOutput:
         """The loss of one batch; with equivariance three passes of the student, else one."""
         settings, labeled = self.settings, batch.labeled_count
-        targets = self.teach(batch)
-        seen = self.view(batch.unlabeled, targets.labels[labeled:], targets.confidence[labeled:])
-        features = self.student.features(torch.cat([batch.labeled, seen.images]))
-        logits = self.student.classify(features[-1])
-        student = self.contrast.head.over(features)
-        teacher = self.contrast.teacher_head.module.over(targets.features)
-        contrast = self.contrast(
-            student,
-            logits.detach(),
-            self.trusted(
-                torch.cat([batch.labels, seen.labels]),
-                torch.cat([targets.confidence[:labeled], seen.confidence]),
-            ),
-            teacher,
-            self.trusted(targets.labels, targets.confidence),
-        )
+        targets, seen, logits, compared = self.compare(batch)
+        contrast = self.contrast(*compared)
         unsupervised = self.pseudo_label_loss(
             logits[labeled:], seen.labels, seen.confidence, settings.pseudo_labels
         )
         unlabeled = slice(labeled, None)
-        neighbor = self.neighbors(student.images(unlabeled), teacher.images(unlabeled), seen.carry)
+        neighbor = self.neighbors(
+            compared.student.images(unlabeled), compared.keys.images(unlabeled), seen.carry
+        )
         lambda2 = settings.lambda2 * ramp_up(progress.fraction, settings.lambda2_ramp)
         terms = {
             "contrast": (settings.lambda1, contrast.loss),
@@ -131,6 +136,26 @@ class Method(AnatomicalContrast):
             terms,
             {**contrast.facts(), **self.sure_shares(targets.labels, targets.confidence, labeled)},
         )
+
+    def compare(self, batch: Batch) -> Passes:
+        """Pass a batch through both networks; the contrast then draws from what they say."""
+        labeled = batch.labeled_count
+        targets = self.teach(batch)
+        seen = self.view(batch.unlabeled, targets.labels[labeled:], targets.confidence[labeled:])
+        features = self.student.features(torch.cat([batch.labeled, seen.images]))
+        logits = self.student.classify(features[-1])
+        labels = self.trusted(
+            torch.cat([batch.labels, seen.labels]),
+            torch.cat([targets.confidence[:labeled], seen.confidence]),
+        )
+        compared = Compared(
+            self.contrast.head.over(features),
+            logits.detach(),
+            labels,
+            self.contrast.teacher_head.module.over(targets.features),
+            self.trusted(targets.labels, targets.confidence),
+        )
+        return Passes(targets, seen, logits, compared)
 
     def _equivariance(self, batch: Batch, targets: Targets) -> Tensor:
         """L_eqv of all images as the loader gives them, where the teacher is sure of an organ."""

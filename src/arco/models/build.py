@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from arco.errors import ArcoError
 from arco.models.backbone import Backbone
@@ -65,7 +65,17 @@ def load_network(settings: Mapping[str, Any], channels: int, path: Path) -> Back
         ArcoError: the file is missing or damaged, or its names or shapes are not this network's.
     """
     network = build_network(settings, channels)
-    own, found = network.state_dict(), load_weights(path)
+    load_state(network, path)
+    return network
+
+
+def load_state(module: nn.Module, path: Path) -> None:
+    """Give a module the weights and buffers of a file: all of its own, and no others.
+
+    Raises:
+        ArcoError: the file is missing or damaged, or its names or shapes are not the module's.
+    """
+    own, found = module.state_dict(), load_weights(path)
     misfits = sorted(
         name
         for name in set(own) | set(found)
@@ -73,8 +83,7 @@ def load_network(settings: Mapping[str, Any], channels: int, path: Path) -> Back
     )
     if misfits:
         raise ArcoError(
-            f"{path} does not fit the network of the settings beside it (first misfit: "
-            f"{misfits[0]}); train the cell again"
+            f"{path} does not fit the settings of its run (first misfit: {misfits[0]}); train the "
+            "cell again"
         )
-    network.load_state_dict(found)
-    return network
+    module.load_state_dict(found)

@@ -127,12 +127,15 @@ class Representations:
     Args:
         matrices: A_l [D, c_l], of `RepresentationHead.matrices`.
         features: the pyramid [f0 ... f4], f_l of shape [B, c_l, *S_l].
+
+    Attributes:
+        joined: [D, sum(c_l)], all matrices side by side: r at a pixel is this times `inputs`.
     """
 
     def __init__(self, matrices: Sequence[Tensor], features: Sequence[Tensor]) -> None:
         self.matrices = tuple(matrices)
         self.features = tuple(features)
-        self._joined = torch.cat(self.matrices, dim=1)
+        self.joined = torch.cat(self.matrices, dim=1)
 
     def images(self, which: slice) -> Representations:
         """Those of some images of the batch."""
@@ -153,13 +156,17 @@ class Representations:
         Args:
             pixels: [n] int64 into flattened [B, *S] of the last level; repetitions are fine.
         """
+        return self.inputs(pixels) @ self.joined.T
+
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """What the head reads at n pixels: all levels, interpolated and joined, [n, sum(c_l)]."""
         features, sizes = self.features, sizes_of(self.features)
         gathered = []
         for level, maps in enumerate(features):
             near = neighborhood(pixels, sizes[level:], maps.dtype)
             rows = maps.flatten(2)[near.images, :, near.pixels]
             gathered.append((near.weights.unsqueeze(2) * rows).sum(dim=0))
-        return torch.cat(gathered, dim=1) @ self._joined.T
+        return torch.cat(gathered, dim=1)
 
     def class_means(self, masks: Tensor) -> Tensor:
         """Mean r over the pixels of each mask, [C, D]; zero for an empty mask.
@@ -181,7 +188,7 @@ class Representations:
                 step = chain_matrices(sizes[level - 1 : level + 1], kind_of(maps))
                 weights = along_axes(weights, [matrix.T for matrix in step], first=2)
         counts = masks.flatten(1).sum(dim=1, keepdim=True).clamp_min(1)
-        return torch.cat(sums, dim=1) @ self._joined.T / counts
+        return torch.cat(sums, dim=1) @ self.joined.T / counts
 
     def pooled(self, size: Sequence[int]) -> Tensor:
         """Adaptive average pooling of r, [B, D, *size]."""
@@ -191,7 +198,7 @@ class Representations:
             for level, maps in enumerate(features)
         ]
         joined = torch.cat(pooled, dim=1).transpose(0, 1)
-        return mix(self._joined, joined).transpose(0, 1)
+        return mix(self.joined, joined).transpose(0, 1)
 
     @torch.no_grad()
     def norms(self) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from arco.fields import NonNegative, NonNegativeInt, PositiveInt, Settings
 from arco.schema.datasets import Dataset, Volumes
@@ -40,7 +40,34 @@ class Versions(Settings):
     pretrain: PositiveInt
     finetune: PositiveInt
     evaluate: PositiveInt
+    variance: PositiveInt
     report: PositiveInt
+
+
+class Variance(Settings):
+    """How the samplers' variances are measured at the snapshots of a run, see `arco variance`.
+
+    Each of `batches` training batches is drawn from `query_draws` times against fixed negatives,
+    and `training_draws` times, each with a backward pass, with negatives drawn anew. `block` draws
+    give one estimate of a variance; how far these lie apart tells the error of their mean.
+    """
+
+    batches: PositiveInt
+    query_draws: PositiveInt
+    training_draws: PositiveInt
+    block: Annotated[int, Field(ge=2)]
+    seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _blocks_fit(self) -> Variance:
+        for name in ("query_draws", "training_draws"):
+            draws = getattr(self, name)
+            if draws % self.block or draws < 2 * self.block:
+                raise ValueError(
+                    f"{name} is {draws} but must be two or more times block, {self.block}; change "
+                    "either"
+                )
+        return self
 
 
 class Sections(Settings):
@@ -65,4 +92,5 @@ class Sections(Settings):
     comparisons: dict[str, Comparison]
     bootstrap: Bootstrap
     figures: dict[str, Figure]
+    variance: Variance
     scales: dict[Scale, dict[str, Any]]

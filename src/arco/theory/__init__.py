@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from arco.theory.convergence import convergence_bound, step_size
 from arco.theory.exact import enumerate_fixed, enumerate_systematic, lemma_3_1, theorem_3_2_gap
-from arco.theory.variance import Moments, Variances, group_moments, sampler_variances
+from arco.theory.variance import (
+    Moments,
+    Variances,
+    group_moments,
+    outer_moments,
+    sampler_variances,
+    vector_moments,
+)
 
 __all__ = [
     "Moments",
@@ -18,7 +25,9 @@ __all__ = [
     "enumerate_systematic",
     "group_moments",
     "lemma_3_1",
+    "outer_moments",
     "sampler_variances",
     "step_size",
     "theorem_3_2_gap",
+    "vector_moments",
 ]

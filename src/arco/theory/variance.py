@@ -1,7 +1,8 @@
 """Exact variances of the samplers on real masks, in closed form: O(N), nothing is drawn.
 
 The estimate is the mean of h over the n drawn pixels, with the default `arco.sampling.Scheme`.
-For a vector such as a gradient, the traces of the covariance are the sums over its coordinates.
+Where h is a vector, such as a gradient, a variance is the trace of the covariance: the sum of the
+variances of all coordinates, each of which obeys Lemma 3.1 and Theorem 3.2.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Moments:
 
     Attributes:
         sizes: [M] int64, N_m.
-        means: [M] float64, μ_m.
+        means: [M] float64, μ_m; [M, F] where h has F coordinates.
         variances: [M] float64, σ_m², the sum of squares divided by N_m.
         pair_variances: [M] float64, 2 σ_m² (1 + ρ_m): variance of h(p) + h(p') for a uniform
             candidate p of the group and its mirror p', the candidate of reversed rank.
@@ -44,8 +45,7 @@ class Moments:
     @property
     def between(self) -> Tensor:
         """Scalar float64, Σ w_m (μ_m - μ)²: the variance of the group means."""
-        mean = (self.shares * self.means).sum()
-        return (self.shares * (self.means - mean).square()).sum()
+        return (self.shares * _squares(self.means - self.shares @ self.means)).sum()
 
     @property
     def within(self) -> Tensor:
@@ -92,24 +92,64 @@ def group_moments(field: Tensor, groups: Groups) -> Moments:
     """
     if tuple(field.shape) != groups.shape:
         raise ValueError(f"field {list(field.shape)} and mask {list(groups.shape)} must agree")
-    if groups.total == 0:
-        raise ValueError("a mask without candidates has no moments")
-    values = field.detach().flatten()[groups.candidates].double()
-    group_of, sizes = groups.group_of.long(), groups.sizes.long()
+    return vector_moments(field.detach().flatten()[groups.candidates], groups)
 
-    def means_of(numbers: Tensor) -> Tensor:
-        sums = torch.zeros(len(sizes), dtype=torch.float64, device=numbers.device)
-        return sums.index_add_(0, group_of, numbers) / sizes.clamp(min=1)
 
-    means = means_of(values)
-    deviations = values - means[group_of]
-    last = 2 * groups.starts.long() + sizes - 1
-    mirrors = last[group_of] - torch.arange(groups.total, device=values.device)
+def vector_moments(values: Tensor, groups: Groups) -> Moments:
+    """The moments of a field known at the candidates alone, of one or more coordinates.
+
+    Args:
+        values: [N] or [N, F], h in the order of `groups.candidates`.
+        groups: the candidates.
+
+    Raises:
+        ValueError: there are not N values, or there is no candidate.
+    """
+    _require_candidates(groups, values)
+    values = values.detach().double()
+    means = _group_means(values, groups)
+    deviations = values - means[groups.group_of]
+    return Moments(
+        sizes=groups.sizes.long(),
+        means=means,
+        variances=_group_means(_squares(deviations), groups),
+        pair_variances=_group_means(_squares(deviations + deviations[_mirrors(groups)]), groups),
+    )
+
+
+def outer_moments(left: Tensor, right: Tensor, groups: Groups) -> Moments:
+    """The moments of h(p) = a(p) b(p)ᵀ, a field of D·E coordinates, which is formed nowhere.
+
+    The gradient of a loss at a pixel by a matrix is of this kind. Lengths and products need the
+    factors alone: |a bᵀ| = |a| |b|, and the product of two pixels is (a·a')(b·b'). Only the group
+    means take [M, D·E] numbers.
+
+    Args:
+        left: [N, D], a in the order of `groups.candidates`.
+        right: [N, E], b in the same order.
+        groups: the candidates.
+
+    Raises:
+        ValueError: there are not N rows, or there is no candidate.
+    """
+    _require_candidates(groups, left, right)
+    left, right = left.detach().double(), right.detach().double()
+    sizes, mirrors = groups.sizes.long(), _mirrors(groups)
+    counts = sizes.tolist()
+    parts = zip(torch.split(left, counts), torch.split(right, counts), strict=True)
+    products = [a.T @ b for a, b in parts]
+    means = torch.stack(products).flatten(1) / sizes.clamp(min=1).unsqueeze(1)
+    of_means = _squares(means)
+    lengths = _group_means(_squares(left) * _squares(right), groups)
+    mirrored = _group_means(
+        (left * left[mirrors]).sum(dim=1) * (right * right[mirrors]).sum(dim=1), groups
+    )
     return Moments(
         sizes=sizes,
         means=means,
-        variances=means_of(deviations.square()),
-        pair_variances=means_of((deviations + deviations[mirrors]).square()),
+        # A difference of like numbers may fall below 0 by rounding.
+        variances=(lengths - of_means).clamp(min=0),
+        pair_variances=(2 * lengths + 2 * mirrored - 4 * of_means).clamp(min=0),
     )
 
 
@@ -149,7 +189,33 @@ def counts_variance(moments: Moments, n: int) -> Tensor:
     total = ends[-1]
     steps, by_step = (total - (n * ends[:-1]) % total).sort()
     jumps = (moments.means[:-1] - moments.means[1:])[by_step]
-    heights = torch.cat((jumps.new_zeros(1), jumps.cumsum(0)))
+    heights = torch.cat((torch.zeros_like(moments.means[:1]), jumps.cumsum(0)))
     lengths = torch.cat((steps, total[None])).diff(prepend=steps.new_zeros(1)) / total.double()
-    mean = (lengths * heights).sum()
-    return (lengths * (heights - mean).square()).sum()
+    return (lengths * _squares(heights - lengths @ heights)).sum()
+
+
+def _require_candidates(groups: Groups, *fields: Tensor) -> None:
+    if groups.total == 0:
+        raise ValueError("a mask without candidates has no moments")
+    for field in fields:
+        if len(field) != groups.total:
+            raise ValueError(f"{groups.total} candidates need as many values, not {len(field)}")
+
+
+def _squares(vectors: Tensor) -> Tensor:
+    """Squared length of each row, [n], of numbers [n] or vectors [n, F]."""
+    return vectors.reshape(len(vectors), -1).square().sum(dim=1)
+
+
+def _group_means(numbers: Tensor, groups: Groups) -> Tensor:
+    """Mean of numbers [N] or vectors [N, F] over each group, [M] or [M, F]; zeros where empty."""
+    sums = numbers.new_zeros(len(groups.sizes), *numbers.shape[1:])
+    sums.index_add_(0, groups.group_of.long(), numbers)
+    counts = groups.sizes.clamp(min=1).view(-1, *[1] * (numbers.ndim - 1))
+    return sums / counts
+
+
+def _mirrors(groups: Groups) -> Tensor:
+    """[N] int64, the position of each candidate's mirror, the one of reversed rank."""
+    last = 2 * groups.starts.long() + groups.sizes - 1
+    return last[groups.group_of] - torch.arange(groups.total, device=last.device)
