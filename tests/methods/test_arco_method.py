@@ -12,7 +12,7 @@ from arco.errors import ArcoError
 from arco.views import apply_dihedral
 
 PROGRESS = Progress(0, 50, 10)
-FIRST_LOSSES = ("supervised", "unsupervised", "neighbor", "equivariance")
+SHARED = ("supervised", "unsupervised", "neighbor", "equivariance")
 LETTER = {"strong": None, "equivariance_weight": 0.0}
 """Sec. E by the letter."""
 STILL = {
@@ -33,13 +33,18 @@ def after_two_steps(**changes):
     return training, training.method.step(make_batch(9), PROGRESS)
 
 
-def test_samplers_share_everything_of_the_first_step_but_the_contrast():
-    logs = {s: start("arco", sampler=s).method.step(make_batch(0), PROGRESS).logs for s in
-            ("ns", "sg", "sag")}  # fmt: skip
-    for name in FIRST_LOSSES:
-        assert torch.equal(logs["ns"][name], logs["sg"][name])
-        assert torch.equal(logs["sag"][name], logs["sg"][name])
-    assert len({logs[s]["contrast"].item() for s in logs}) == 3
+@pytest.mark.parametrize("view", [{}, LETTER], ids=["strong", "turned"])
+def test_samplers_share_everything_but_the_contrast(view):
+    """The first step, and a second one with the same weights: views and warps go on alike."""
+    logs = {}
+    for sampler in ("ns", "sg", "sag"):
+        method = start("arco", sampler=sampler, settings=view).method
+        logs[sampler] = [method.step(make_batch(step), PROGRESS).logs for step in range(2)]
+    for first, second, third in zip(*logs.values(), strict=True):
+        for name in set(SHARED) & set(first):
+            assert torch.equal(first[name], second[name])
+            assert torch.equal(first[name], third[name])
+        assert len({step["contrast"].item() for step in (first, second, third)}) == 3
 
 
 @pytest.mark.parametrize("negatives", ["shared", "per_query"])

@@ -49,6 +49,8 @@ def test_action(axes, negative_draws, similarity, reduction):
     (student,), (teacher,) = heard.passes("student"), heard.passes("teacher.module")
     assert (student.mode, teacher.mode) == (TRAINED, TAUGHT)
     assert torch.equal(teacher.images, batch.images)
+    (guess,) = heard.calls["teacher.module.classifier"]
+    assert torch.equal(guess.inputs[0], teacher.features[-1][LABELED:])
     assert torch.equal(student.images[:LABELED], batch.labeled)
     own = own_parts(batch, student.images[LABELED:])
     confidence, guessed = probs(teacher.logits).max(dim=1)

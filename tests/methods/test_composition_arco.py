@@ -67,14 +67,12 @@ CASES = {
             "pseudo_labels": "classes", "negative_draws": "shared",
         },
     ),
-    "volumes, deformed": (
-        3, {"strong": DEFORMED, "sampler": "sag", "pseudo_labels": "classes", "lambda2_ramp": 0.0}
-    ),
+    "volumes, deformed": (3, {"strong": DEFORMED, "sampler": "sag", "lambda2_ramp": 0.0}),
     "volumes, turned": (
         3,
         {
             "strong": None, "sampler": "sg", "neighbor_predictor": False,
-            "negative_draws": "shared",
+            "negative_draws": "shared", "pseudo_labels": "classes",
         },
     ),
 }  # fmt: skip
@@ -187,6 +185,8 @@ def test_arco(case):
     (teacher,) = heard.passes("teacher.module")
     assert (student.mode, teacher.mode) == (TRAINED, TAUGHT)
     assert torch.equal(teacher.images, batch.images)
+    (guess,) = heard.calls["teacher.module.classifier"]
+    assert torch.equal(guess.inputs[0], teacher.features[-1][LABELED:])
     assert torch.equal(student.images[:LABELED], batch.labeled)
 
     keys = represented(method.contrast.teacher_head.module.weights, teacher.features)

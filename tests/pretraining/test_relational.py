@@ -35,6 +35,13 @@ def test_the_teacher_after_the_first_step() -> None:
     assert not [key for key in training.method.teacher.state_dict() if "predictor" in key]
 
 
+def test_the_student_is_exported() -> None:
+    training = start("relational")
+    training.take(1)
+    exported, network = training.method.exported(), training.method.student.network
+    assert all(torch.equal(exported[key], value) for key, value in network.state_dict().items())
+
+
 def test_windows_too_fine_for_the_image_are_explained() -> None:
     with pytest.raises(
         ArcoError, match="local_pooling and local_windows ask for 32 cells along 16"
